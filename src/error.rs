@@ -1,0 +1,102 @@
+//! What went wrong: which call, on what, with which errno, and what to try.
+//!
+//! The calls of `lifecycle` return a bare `Errno`; the roles that made the call know on what
+//! they made it and say so with [`During::during`].
+
+use std::fmt;
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+
+/// Everything that ends a role. One line in the kernel's words, and a Korean hint where one helps.
+#[derive(Debug)]
+pub enum Error {
+    /// A system call failed.
+    Call { call: &'static str, object: String, errno: Errno },
+    /// A host name could not be turned into an address.
+    Lookup { host: String, reason: String },
+    /// A file given on the command line is missing, unreadable or not what it should be.
+    File { path: PathBuf, what: &'static str, reason: String, hint: &'static str },
+    /// TLS failed: while doing what, with whom, and why, in OpenSSL's words.
+    Tls { doing: &'static str, object: String, reason: String, hint: Option<&'static str> },
+    /// The other side ended the conversation before we did.
+    PeerGone { peer: String, reason: &'static str, hint: Option<&'static str> },
+}
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Names the call and its object on the way out of a role.
+pub trait During<T> {
+    fn during(self, call: &'static str, object: impl fmt::Display) -> Result<T>;
+}
+
+impl<T> During<T> for nix::Result<T> {
+    fn during(self, call: &'static str, object: impl fmt::Display) -> Result<T> {
+        self.map_err(|errno| Error::Call { call, object: object.to_string(), errno })
+    }
+}
+
+/// `EADDRINUSE (Address already in use)`: symbol and text, as strace prints them.
+pub fn describe(errno: Errno) -> String {
+    format!("{errno:?} ({})", errno.desc())
+}
+
+/// The errno inside an `io::Error`, for the places where std reads or looks up for us.
+pub fn errno_of(error: &std::io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Call { call, object, errno } => write!(f, "{call}({object}): {}", describe(*errno)),
+            Error::Lookup { host, reason } => write!(f, "getaddrinfo({host}): {reason}"),
+            Error::File { path, what, reason, .. } => write!(f, "{what} {}: {reason}", path.display()),
+            Error::Tls { doing, object, reason, .. } => write!(f, "TLS {doing} ({object}): {reason}"),
+            Error::PeerGone { peer, reason, .. } => write!(f, "{peer}: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl Error {
+    /// What to try next, in Korean; none where the errno already says it all.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Error::Call { call, errno, .. } => call_hint(call, *errno),
+            Error::Lookup { .. } => {
+                Some("호스트 이름의 철자를 확인하십시오. IP 주소를 바로 적어도 됩니다 (예: 127.0.0.1:7000).")
+            }
+            Error::File { hint, .. } => Some(hint),
+            Error::Tls { hint, .. } | Error::PeerGone { hint, .. } => *hint,
+        }
+    }
+}
+
+fn call_hint(call: &str, errno: Errno) -> Option<&'static str> {
+    Some(match (call, errno) {
+        ("bind" | "listen", Errno::EADDRINUSE) => {
+            "다른 프로세스가 이미 이 포트에서 기다리고 있습니다. `ss -tlnp`로 누구인지 확인하거나 --listen으로 다른 포트를 고르십시오."
+        }
+        ("bind", Errno::EACCES) => "1024보다 작은 포트는 root만 쓸 수 있습니다. 1024 이상의 포트를 고르십시오.",
+        ("bind", Errno::EADDRNOTAVAIL) => {
+            "이 주소는 이 컴퓨터의 주소가 아닙니다. `ip addr`로 주소를 확인하십시오. 모든 주소에서 받으려면 0.0.0.0을 쓰십시오."
+        }
+        ("socket", Errno::EAFNOSUPPORT) => {
+            "이 커널에는 이 주소 체계(IPv6 등)가 꺼져 있습니다. IPv4 주소를 써 보십시오."
+        }
+        ("connect", Errno::ECONNREFUSED) => {
+            "그 주소와 포트에서 기다리는 서버가 없습니다. 서버가 떠 있는지 `ss -tln`으로 확인하십시오."
+        }
+        ("connect", Errno::ETIMEDOUT) => "응답이 없습니다. 주소가 맞는지, 방화벽이 막고 있지 않은지 확인하십시오.",
+        ("connect", Errno::ENETUNREACH | Errno::EHOSTUNREACH) => {
+            "그 주소까지 가는 길이 없습니다. `ip route`로 네트워크 연결을 확인하십시오."
+        }
+        ("recv" | "send", Errno::ECONNRESET | Errno::EPIPE) => {
+            "상대가 연결을 끊었습니다. 서버가 아직 떠 있는지 확인하십시오."
+        }
+        (_, Errno::EMFILE | Errno::ENFILE) => "열 수 있는 파일 수를 넘었습니다. `ulimit -n`을 확인하십시오.",
+        _ => return None,
+    })
+}

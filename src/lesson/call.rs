@@ -1,0 +1,112 @@
+//! A system call of the lesson: its name, its arguments, and what came back.
+
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+
+use nix::sys::socket::{AddressFamily, MsgFlags, Shutdown, SockFlag, SockType};
+use nix::unistd::Pid;
+
+/// Borrowed arguments, cheap to build: nothing is formatted here.
+#[derive(Clone, Copy, Debug)]
+pub enum Call<'a> {
+    Socket { domain: AddressFamily, kind: SockType, flags: SockFlag },
+    Socketpair { kind: SockType, flags: SockFlag },
+    Setsockopt { fd: BorrowedFd<'a>, level: &'static str, name: &'static str, value: i32 },
+    Getsockopt { fd: BorrowedFd<'a>, level: &'static str, name: &'static str },
+    Bind { fd: BorrowedFd<'a>, addr: &'a SocketAddr },
+    Getsockname { fd: BorrowedFd<'a> },
+    Listen { fd: BorrowedFd<'a>, backlog: i32 },
+    Accept { fd: BorrowedFd<'a>, flags: SockFlag },
+    Fork,
+    Connect { fd: BorrowedFd<'a>, addr: &'a SocketAddr },
+    Recv { fd: BorrowedFd<'a>, len: usize, flags: MsgFlags },
+    Send { fd: BorrowedFd<'a>, data: &'a [u8], flags: MsgFlags },
+    Shutdown { fd: BorrowedFd<'a>, how: Shutdown },
+    Close { fd: i32 },
+}
+
+/// What a call gave back: the number in `rax`, and what the kernel wrote through pointers.
+#[derive(Clone, Debug, Default)]
+pub struct Returned<'a> {
+    pub value: i64,
+    pub data: Option<&'a [u8]>,
+    pub addr: Option<SocketAddr>,
+    pub number: Option<i32>,
+    pub pair: Option<[i32; 2]>,
+}
+
+/// A Rust result that knows its kernel form.
+pub trait Outcome {
+    fn returned(&self) -> Returned<'_>;
+}
+
+impl Outcome for () {
+    fn returned(&self) -> Returned<'_> {
+        Returned::default()
+    }
+}
+
+impl Outcome for OwnedFd {
+    fn returned(&self) -> Returned<'_> {
+        Returned { value: i64::from(self.as_raw_fd()), ..Returned::default() }
+    }
+}
+
+impl Outcome for (OwnedFd, OwnedFd) {
+    fn returned(&self) -> Returned<'_> {
+        Returned { pair: Some([self.0.as_raw_fd(), self.1.as_raw_fd()]), ..Returned::default() }
+    }
+}
+
+impl Outcome for (OwnedFd, SocketAddr) {
+    fn returned(&self) -> Returned<'_> {
+        Returned { value: i64::from(self.0.as_raw_fd()), addr: Some(self.1), ..Returned::default() }
+    }
+}
+
+impl Outcome for SocketAddr {
+    fn returned(&self) -> Returned<'_> {
+        Returned { addr: Some(*self), ..Returned::default() }
+    }
+}
+
+/// `getsockopt`: the option's value.
+impl Outcome for i32 {
+    fn returned(&self) -> Returned<'_> {
+        Returned { number: Some(*self), ..Returned::default() }
+    }
+}
+
+/// `send`, and a `recv` that only counts: how many bytes.
+impl Outcome for usize {
+    fn returned(&self) -> Returned<'_> {
+        Returned { value: *self as i64, ..Returned::default() }
+    }
+}
+
+/// `recv`: the bytes that came.
+impl Outcome for &[u8] {
+    fn returned(&self) -> Returned<'_> {
+        Returned { value: self.len() as i64, data: Some(self), ..Returned::default() }
+    }
+}
+
+/// One packet of a SEQPACKET socket; `length` is more than there are bytes when it was cut.
+#[derive(Clone, Copy, Debug)]
+pub struct Packet<'a> {
+    pub bytes: &'a [u8],
+    pub length: usize,
+}
+
+impl Outcome for Packet<'_> {
+    fn returned(&self) -> Returned<'_> {
+        Returned { value: self.length as i64, data: Some(self.bytes), ..Returned::default() }
+    }
+}
+
+/// `fork`: the child's pid in the parent, 0 in the child.
+impl Outcome for Option<Pid> {
+    fn returned(&self) -> Returned<'_> {
+        Returned { value: self.map_or(0, |pid| i64::from(pid.as_raw())), ..Returned::default() }
+    }
+}

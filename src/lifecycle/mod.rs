@@ -1,0 +1,41 @@
+//! The life of a socket, one file a call, in the order in which they are called.
+//!
+//! ```text
+//! server:  socket → bind → listen → accept → recv ⇄ send → shutdown → close
+//! client:  socket →          connect         → send ⇄ recv → shutdown → close
+//! ```
+//!
+//! Each function makes one system call, through `lesson::gate`, and returns the bare errno: the
+//! roles (server, child, client) know on what they called it and decide what to do.
+
+mod accept;
+mod bind;
+mod close;
+mod connect;
+mod listen;
+mod option;
+mod recv;
+mod send;
+mod shutdown;
+mod socket;
+
+pub use accept::{AcceptError, accept};
+pub use bind::{bind, local_address};
+pub use close::close;
+pub use connect::connect;
+pub use listen::listen;
+pub use option::{SocketOption, pending_error, set_nonblocking, set_option};
+pub use recv::{discard, peek, recv, recv_packet};
+pub use send::send;
+pub use shutdown::shutdown;
+pub use socket::{socket, socketpair};
+
+/// Makes a call again when a signal interrupted it before it did anything (signal(7)).
+fn restarting<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
+    loop {
+        match call() {
+            Err(nix::errno::Errno::EINTR) => continue,
+            result => return result,
+        }
+    }
+}

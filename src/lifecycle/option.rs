@@ -1,0 +1,65 @@
+//! `setsockopt(fd, level, name, value) -> 0`: the switches of a socket.
+//!
+//! Place: socket → [setsockopt] → bind → listen → accept → recv/send → close
+//! Notes: notes/04-bind.md, notes/08-send-recv.md
+//! Manual: setsockopt(2), socket(7), tcp(7), fcntl(2)
+//! Standard: RFC 9293 §3.7.4 (Nagle), §3.8.4 (keep-alive), §3.6.1 (TIME-WAIT)
+//! Try: ss -tno   (shows the keep-alive timer)
+//! Fails: ENOPROTOOPT, EINVAL, EDOM
+//! Owns: borrows the socket; what is set on a listener, its accepted sockets inherit (not O_NONBLOCK)
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
+use crate::lesson::{Call, gate};
+
+/// The options that sockstep sets. All of them are integers.
+#[derive(Clone, Copy, Debug)]
+pub enum SocketOption {
+    /// bind() may take a port whose old connections are still in TIME-WAIT.
+    ReuseAddr,
+    /// Asks after a silent peer, so that one that has vanished is noticed.
+    KeepAlive,
+    /// Seconds of silence before the first question.
+    KeepIdle,
+    /// Sends small pieces at once: batching is done here, not by Nagle's algorithm.
+    NoDelay,
+}
+
+impl SocketOption {
+    fn names(self) -> (libc::c_int, libc::c_int, &'static str, &'static str) {
+        match self {
+            SocketOption::ReuseAddr => (libc::SOL_SOCKET, libc::SO_REUSEADDR, "SOL_SOCKET", "SO_REUSEADDR"),
+            SocketOption::KeepAlive => (libc::SOL_SOCKET, libc::SO_KEEPALIVE, "SOL_SOCKET", "SO_KEEPALIVE"),
+            SocketOption::KeepIdle => (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, "SOL_TCP", "TCP_KEEPIDLE"),
+            SocketOption::NoDelay => (libc::IPPROTO_TCP, libc::TCP_NODELAY, "SOL_TCP", "TCP_NODELAY"),
+        }
+    }
+}
+
+/// `setsockopt(fd, level, name, &value, 4)`
+#[allow(unsafe_code)] // nix has one type for each option; a table is what the notes print.
+pub fn set_option(fd: BorrowedFd<'_>, option: SocketOption, value: i32) -> nix::Result<()> {
+    let (level, code, level_name, name) = option.names();
+    gate(Call::Setsockopt { fd, level: level_name, name, value }, || {
+        let len = size_of::<i32>() as libc::socklen_t;
+        // SAFETY: the kernel reads `len` bytes from `value`, which lives until the call returns.
+        let result = unsafe { libc::setsockopt(fd.as_raw_fd(), level, code, (&raw const value).cast(), len) };
+        Errno::result(result).map(drop)
+    })
+}
+
+/// `getsockopt(fd, SOL_SOCKET, SO_ERROR)`: the error that waits on the socket, 0 for none; reading clears it.
+pub fn pending_error(fd: BorrowedFd<'_>) -> nix::Result<i32> {
+    gate(Call::Getsockopt { fd, level: "SOL_SOCKET", name: "SO_ERROR" }, || {
+        nix::sys::socket::getsockopt(&fd, nix::sys::socket::sockopt::SocketError)
+    })
+}
+
+/// `fcntl(fd, F_SETFL, flags | O_NONBLOCK)`: from now on a call that would wait returns EAGAIN.
+pub fn set_nonblocking(fd: BorrowedFd<'_>) -> nix::Result<()> {
+    let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
+    fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).map(drop)
+}

@@ -1,0 +1,94 @@
+//! Text from strangers: what may reach a terminal or a log, and how wide it stands there.
+
+/// Longest excerpt of foreign text in a log line, in characters.
+const EXCERPT_CHARS: usize = 100;
+
+/// True for characters that can drive a terminal: C0 but tab, DEL, C1, and the bidi overrides.
+pub fn is_control(c: char) -> bool {
+    matches!(c, '\0'..='\x08' | '\n'..='\x1f' | '\x7f'..='\u{9f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Appends `text` with every control character made visible: ESC as `^[`, U+009B as `\u{9b}`.
+///
+/// No character grows to more than three times its bytes; `relay::packet` counts on that.
+pub fn escape_into(text: &str, out: &mut String) {
+    for c in text.chars() {
+        match c {
+            c if !is_control(c) => out.push(c),
+            '\x7f' => out.push_str("^?"),
+            '\0'..='\x1f' => out.extend(['^', char::from(c as u8 + b'@')]),
+            c => out.extend(c.escape_unicode()),
+        }
+    }
+}
+
+pub fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    escape_into(text, &mut out);
+    out
+}
+
+/// Foreign bytes for a log line: escaped, and cut at 100 characters.
+pub fn excerpt(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let cut: String = text.chars().take(EXCERPT_CHARS).collect();
+    let mark = if cut.len() < text.len() { "…" } else { "" };
+    escaped(&cut) + mark
+}
+
+/// True when `bytes` are whole UTF-8 lines, each ended by `\n`, with no other control in them.
+pub fn are_clean_lines(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    text.ends_with('\n') && !text.chars().any(|c| c != '\n' && is_control(c))
+}
+
+/// Columns that `c` takes on a terminal: 2 for Hangul and other wide characters, 0 for marks that
+/// join the character before them. The ranges are Unicode's East Asian Width W and F (UAX #11).
+pub fn width(c: char) -> usize {
+    match c as u32 {
+        0x0300..=0x036f | 0x1160..=0x11ff | 0x200b..=0x200f | 0xfe00..=0xfe0f => 0,
+        0x1100..=0x115f | 0x2e80..=0x303e | 0x3041..=0x33ff | 0x3400..=0x4dbf | 0x4e00..=0x9fff => 2,
+        0xa000..=0xa4cf | 0xa960..=0xa97f | 0xac00..=0xd7a3 | 0xf900..=0xfaff | 0xfe30..=0xfe6f => 2,
+        0xff00..=0xff60 | 0xffe0..=0xffe6 | 0x1f300..=0x1f64f | 0x1f680..=0x1f6ff | 0x1f900..=0x1faff => 2,
+        0x20000..=0x3fffd => 2,
+        _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn controls_become_visible_and_text_stays() {
+        assert_eq!(escaped("안녕\t\x1b[31m\u{9b}\u{202e}\x7f 😀"), "안녕\t^[[31m\\u{9b}\\u{202e}^? 😀");
+    }
+
+    #[test]
+    fn no_character_grows_more_than_threefold() {
+        for c in ('\0'..=char::MAX).filter(|c| is_control(*c)) {
+            assert!(escaped(&c.to_string()).len() <= 3 * c.len_utf8(), "{c:?}");
+        }
+    }
+
+    #[test]
+    fn clean_lines_end_in_newline_and_hold_no_escape() {
+        assert!(are_clean_lines("가\n\n나\t다\n".as_bytes()));
+        assert!(!are_clean_lines("가".as_bytes()));
+        assert!(!are_clean_lines(b"a\x1b[2J\n"));
+        assert!(!are_clean_lines(b"a\r\n"));
+        assert!(!are_clean_lines(b"\xec\x95\n"));
+        assert!(!are_clean_lines(b""));
+    }
+
+    #[test]
+    fn hangul_is_two_columns_wide() {
+        assert_eq!("한글 ab😀".chars().map(width).sum::<usize>(), 4 + 1 + 2 + 2);
+    }
+
+    #[test]
+    fn an_excerpt_is_cut_and_marked() {
+        assert_eq!(excerpt(b"a\nb"), "a^Jb");
+        assert_eq!(excerpt("가".repeat(200).as_bytes()).chars().count(), 101);
+    }
+}
