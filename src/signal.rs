@@ -1,0 +1,76 @@
+//! Signals: blocked everywhere but in the wait, so that no call is cut in half by one.
+//!
+//! The parent reads them from a descriptor (signalfd(2)) in its epoll loop. A child opens SIGTERM
+//! only while it sleeps in ppoll(2), and its handler does nothing but raise a flag.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+/// The parent's signals as a descriptor. Made before the port opens.
+pub struct ParentSignals(SignalFd);
+
+impl ParentSignals {
+    /// Resets what the starter left behind (a blocked mask, SIGCHLD ignored) and blocks ours.
+    ///
+    /// A SIGHUP that nohup(1) has set to be ignored stays ignored.
+    pub fn take() -> nix::Result<ParentSignals> {
+        let mut ours = SigSet::empty();
+        for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGCHLD, Signal::SIGHUP] {
+            let before = dispose(signal, SigHandler::SigDfl)?;
+            if signal == Signal::SIGHUP && matches!(before, SigHandler::SigIgn) {
+                dispose(signal, before)?;
+            } else {
+                ours.add(signal);
+            }
+        }
+        dispose(Signal::SIGPIPE, SigHandler::SigIgn)?;
+        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&ours), None)?;
+        SignalFd::with_flags(&ours, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map(ParentSignals)
+    }
+
+    /// The next signal that has arrived, if any.
+    pub fn next(&self) -> Option<Signal> {
+        let info = self.0.read_signal().ok().flatten()?;
+        Signal::try_from(info.ssi_signo as i32).ok()
+    }
+}
+
+impl AsFd for ParentSignals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+static STOP: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn raise_flag(_: libc::c_int) {
+    STOP.store(true, Ordering::Relaxed);
+}
+
+/// Sets a forked child up and returns the mask for its ppoll(): SIGTERM gets through there only.
+///
+/// SIGINT and SIGHUP reach the whole group from the terminal; the parent hears them for everybody.
+pub fn in_child() -> nix::Result<SigSet> {
+    dispose(Signal::SIGTERM, SigHandler::Handler(raise_flag))?;
+    for signal in [Signal::SIGINT, Signal::SIGHUP] {
+        dispose(signal, SigHandler::SigIgn)?;
+    }
+    let mut mask = SigSet::thread_get_mask()?;
+    mask.remove(Signal::SIGTERM);
+    Ok(mask)
+}
+
+/// True once a child has been sent SIGTERM: time to say goodbye.
+pub fn asked_to_stop() -> bool {
+    STOP.load(Ordering::Relaxed)
+}
+
+#[allow(unsafe_code)] // sigaction(2) trusts us that a handler is safe to run at any point.
+fn dispose(signal: Signal, handler: SigHandler) -> nix::Result<SigHandler> {
+    let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
+    // SAFETY: the only handler ever given is `raise_flag`, which stores to an atomic and returns.
+    unsafe { sigaction(signal, &action) }.map(|old| old.handler())
+}

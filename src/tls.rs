@@ -1,0 +1,244 @@
+//! TLS: contexts, the handshake, and the socket as OpenSSL sees it.
+//!
+//! TLS 1.2 and 1.3 only, ECDHE with AEAD suites, no renegotiation, no compression. The context is
+//! made once, before fork(), so that every child seals its session tickets with the same keys: a
+//! client may resume at a child other than the one it knew.
+//!
+//! Notes: notes/12-tls.md
+//! Manual: SSL_CTX_new(3ssl), SSL_do_handshake(3ssl), SSL_CTX_set_options(3ssl)
+//! Standard: RFC 8446 (TLS 1.3), RFC 5246 (TLS 1.2), RFC 5077 (tickets), RFC 9525 (names)
+
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::poll::PollFlags;
+use openssl::asn1::Asn1Time;
+use openssl::error::ErrorStack;
+use openssl::pkey::{PKey, Private};
+use openssl::ssl::{
+    ErrorCode, Ssl, SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions, SslSessionCacheMode, SslStream,
+    SslVerifyMode, SslVersion,
+};
+use openssl::x509::X509;
+use openssl::x509::store::X509StoreBuilder;
+use openssl::x509::verify::X509CheckFlags;
+
+use crate::error::{Error, Result, describe, errno_of};
+use crate::lifecycle::{recv, send};
+
+/// The accepted or connected socket under OpenSSL: its reads and writes are our recv() and send(),
+/// so that the trace shows the TLS records as they cross the system-call line.
+#[derive(Debug)]
+pub struct Wire<'fd>(pub BorrowedFd<'fd>);
+
+impl io::Read for Wire<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        recv(self.0, buf).map(<[u8]>::len).map_err(wire_error)
+    }
+}
+
+impl io::Write for Wire<'_> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        send(self.0, data).map_err(wire_error)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The openssl crate takes ENOTCONN for "try again"; for us it is a connection that has gone.
+fn wire_error(errno: Errno) -> io::Error {
+    let errno = if errno == Errno::ENOTCONN { Errno::ECONNRESET } else { errno };
+    io::Error::from_raw_os_error(errno as i32)
+}
+
+/// Why the conversation cannot go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// The socket failed, or the peer went.
+    Errno(Errno),
+    /// The peer closed where TLS does not allow it.
+    UnexpectedEof,
+    /// TLS refused something, in OpenSSL's words.
+    Tls(String),
+}
+
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Trouble::Errno(errno) => f.write_str(&describe(*errno)),
+            Trouble::UnexpectedEof => f.write_str("unexpected EOF (no close_notify)"),
+            Trouble::Tls(reason) => f.write_str(reason),
+        }
+    }
+}
+
+/// What an OpenSSL call said: wait for this event and call again, a clean end, or trouble.
+pub enum Verdict {
+    Wait(PollFlags),
+    CleanEnd,
+    Trouble(Trouble),
+}
+
+/// Reads an SSL_get_error(3ssl) result.
+pub fn verdict(error: &openssl::ssl::Error) -> Verdict {
+    match error.code() {
+        ErrorCode::WANT_READ => Verdict::Wait(PollFlags::POLLIN),
+        ErrorCode::WANT_WRITE => Verdict::Wait(PollFlags::POLLOUT),
+        ErrorCode::ZERO_RETURN => Verdict::CleanEnd,
+        _ => Verdict::Trouble(match (error.io_error(), error.ssl_error()) {
+            (Some(io), _) => Trouble::Errno(errno_of(io)),
+            (None, Some(stack)) => match reason(stack) {
+                text if text.contains("unexpected eof") => Trouble::UnexpectedEof,
+                text => Trouble::Tls(text),
+            },
+            (None, None) => Trouble::UnexpectedEof,
+        }),
+    }
+}
+
+/// The most telling line of OpenSSL's error queue: the first, where the failure began.
+pub fn reason(stack: &ErrorStack) -> String {
+    let first = stack.errors().iter().find_map(|error| error.reason());
+    first.unwrap_or("unknown error").to_string()
+}
+
+/// One step of the handshake: `None` when it is done, an event to wait for when it is not.
+pub fn handshake_step(stream: &mut SslStream<Wire<'_>>) -> std::result::Result<Option<PollFlags>, Trouble> {
+    match stream.do_handshake() {
+        Ok(()) => Ok(None),
+        Err(error) => match verdict(&error) {
+            Verdict::Wait(event) => Ok(Some(event)),
+            Verdict::CleanEnd => Err(Trouble::UnexpectedEof),
+            Verdict::Trouble(trouble) => Err(trouble),
+        },
+    }
+}
+
+/// The server's context: certificate and key read, held against each other, before the port opens.
+pub fn server_context(cert: &Path, key: &Path) -> Result<SslContext> {
+    let chain = read_certificates(cert, "certificate")?;
+    let private = read_key(key)?;
+    let mut builder = builder(SslMethod::tls_server())?;
+    builder.set_session_cache_mode(SslSessionCacheMode::OFF); // tickets carry the state, not our memory
+    builder.set_session_id_context(b"sockstep").map_err(setup_failed)?;
+    let mut chain = chain.into_iter();
+    if let Some(leaf) = chain.next() {
+        warn_if_expired(&leaf, cert);
+        builder.set_certificate(&leaf).map_err(setup_failed)?;
+        let fits = leaf.public_key().is_ok_and(|public| public.public_eq(&private));
+        if !fits {
+            let reason = format!("does not belong to the certificate {}", cert.display());
+            return Err(file_error(
+                key,
+                "private key",
+                reason,
+                "이 키는 이 인증서의 짝이 아닙니다. 함께 만든 인증서와 키를 주십시오.",
+            ));
+        }
+    }
+    for extra in chain {
+        builder.add_extra_chain_cert(extra).map_err(setup_failed)?;
+    }
+    builder.set_private_key(&private).map_err(setup_failed)?;
+    Ok(builder.build())
+}
+
+/// The client's context: trusts `ca`, or the system's list; verifies unless `insecure` was asked for.
+pub fn client_context(ca: Option<&Path>, insecure: bool) -> Result<SslContext> {
+    let mut builder = builder(SslMethod::tls_client())?;
+    builder.set_verify(if insecure { SslVerifyMode::NONE } else { SslVerifyMode::PEER });
+    match ca {
+        Some(path) => {
+            let mut store = X509StoreBuilder::new().map_err(setup_failed)?;
+            for certificate in read_certificates(path, "CA certificate")? {
+                store.add_cert(certificate).map_err(setup_failed)?;
+            }
+            builder.set_cert_store(store.build());
+        }
+        None => builder.set_default_verify_paths().map_err(setup_failed)?,
+    }
+    Ok(builder.build())
+}
+
+/// What both sides agree on before they have met.
+fn builder(method: SslMethod) -> Result<SslContextBuilder> {
+    let mut builder = SslContext::builder(method).map_err(setup_failed)?;
+    builder.set_min_proto_version(Some(SslVersion::TLS1_2)).map_err(setup_failed)?;
+    builder.set_cipher_list("ECDHE+AESGCM:ECDHE+CHACHA20").map_err(setup_failed)?;
+    builder.set_options(SslOptions::NO_COMPRESSION | SslOptions::NO_RENEGOTIATION);
+    builder.set_mode(SslMode::ENABLE_PARTIAL_WRITE | SslMode::ACCEPT_MOVING_WRITE_BUFFER | SslMode::RELEASE_BUFFERS);
+    builder.set_read_ahead(true); // otherwise each record costs two recv(): 5 bytes, then the body
+    Ok(builder)
+}
+
+/// The server's side of a handshake that is about to begin over `wire`.
+pub fn accepting<'fd>(context: &SslContext, wire: Wire<'fd>) -> Result<SslStream<Wire<'fd>>> {
+    let mut ssl = Ssl::new(context).map_err(setup_failed)?;
+    ssl.set_accept_state();
+    SslStream::new(ssl, wire).map_err(setup_failed)
+}
+
+/// The client's side: asks for `name` (SNI, unless it is an IP address) and wants it in the certificate.
+pub fn connecting<'fd>(context: &SslContext, name: &str, wire: Wire<'fd>) -> Result<SslStream<Wire<'fd>>> {
+    let mut ssl = Ssl::new(context).map_err(setup_failed)?;
+    ssl.set_connect_state();
+    let param = ssl.param_mut();
+    param.set_hostflags(X509CheckFlags::NO_PARTIAL_WILDCARDS);
+    match name.parse::<IpAddr>() {
+        Ok(ip) => param.set_ip(ip),
+        Err(_) => param.set_host(name).and_then(|()| ssl.set_hostname(name)),
+    }
+    .map_err(setup_failed)?;
+    SslStream::new(ssl, wire).map_err(setup_failed)
+}
+
+fn setup_failed(stack: ErrorStack) -> Error {
+    Error::Tls { doing: "setup", object: "OpenSSL".into(), reason: reason(&stack), hint: None }
+}
+
+fn file_error(path: &Path, what: &'static str, reason: String, hint: &'static str) -> Error {
+    Error::File { path: path.into(), what, reason, hint }
+}
+
+fn read_file(path: &Path, what: &'static str) -> Result<Vec<u8>> {
+    let hint = "`make certs`로 인증서와 키를 만들 수 있습니다. 파일 이름과 읽기 권한을 확인하십시오.";
+    std::fs::read(path).map_err(|error| file_error(path, what, describe(errno_of(&error)), hint))
+}
+
+fn read_certificates(path: &Path, what: &'static str) -> Result<Vec<X509>> {
+    let hint = "-----BEGIN CERTIFICATE-----로 시작하는 PEM 파일이어야 합니다.";
+    match X509::stack_from_pem(&read_file(path, what)?) {
+        Ok(chain) if !chain.is_empty() => Ok(chain),
+        Ok(_) => Err(file_error(path, what, "no certificate in this file".into(), hint)),
+        Err(stack) => Err(file_error(path, what, format!("not a PEM certificate: {}", reason(&stack)), hint)),
+    }
+}
+
+fn read_key(path: &Path) -> Result<PKey<Private>> {
+    let hint = "-----BEGIN PRIVATE KEY-----로 시작하는, 암호가 걸리지 않은 PEM 파일이어야 합니다.";
+    let pem = read_file(path, "private key")?;
+    warn_if_readable_by_others(path);
+    // An encrypted key would make OpenSSL ask on the terminal: answer that there is no passphrase.
+    PKey::private_key_from_pem_callback(&pem, |_| Ok(0)).map_err(|stack| {
+        let reason = format!("not an unencrypted PEM private key: {}", reason(&stack));
+        file_error(path, "private key", reason, hint)
+    })
+}
+
+fn warn_if_readable_by_others(key: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    if std::fs::metadata(key).is_ok_and(|meta| meta.permissions().mode() & 0o077 != 0) {
+        log::warn!("private key {} can be read by other users: chmod 600 it", key.display());
+    }
+}
+
+fn warn_if_expired(leaf: &X509, path: &Path) {
+    if Asn1Time::days_from_now(0).is_ok_and(|now| leaf.not_after() < now) {
+        log::warn!("certificate {} expired on {}: clients will refuse it", path.display(), leaf.not_after());
+    }
+}

@@ -1,0 +1,135 @@
+//! Plain or TLS: the one type that server and client read and write.
+//!
+//! The socket under it is non-blocking. A call that cannot go on says which event to wait for;
+//! under TLS a read may have to wait until the socket is writable, and the reverse.
+
+use std::os::fd::BorrowedFd;
+
+use nix::errno::Errno;
+use nix::poll::PollFlags;
+use nix::sys::socket::Shutdown;
+use openssl::ssl::SslStream;
+
+use crate::lifecycle::{recv, send, shutdown};
+use crate::tls::{Trouble, Verdict, Wire, verdict};
+
+/// What a read brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    Data(usize),
+    /// Nothing yet: poll for [`Transport::read_event`].
+    Wait,
+    /// The peer has said all that it had to say: FIN, and under TLS a close_notify before it.
+    End,
+    /// FIN without close_notify: somebody may have cut the end off (RFC 8446 §6.1).
+    Truncated,
+}
+
+pub struct Transport<'fd> {
+    fd: BorrowedFd<'fd>,
+    tls: Option<SslStream<Wire<'fd>>>,
+    read_event: PollFlags,
+    write_event: PollFlags,
+    /// The last read may have left something behind that poll() does not know of.
+    more: bool,
+}
+
+impl<'fd> Transport<'fd> {
+    /// recv() and send() on the socket itself.
+    pub fn plain(fd: BorrowedFd<'fd>) -> Self {
+        Transport { fd, tls: None, read_event: PollFlags::POLLIN, write_event: PollFlags::POLLOUT, more: false }
+    }
+
+    /// The same through SSL_read() and SSL_write(), after the handshake.
+    pub fn over_tls(fd: BorrowedFd<'fd>, stream: SslStream<Wire<'fd>>) -> Self {
+        Transport { tls: Some(stream), more: true, ..Transport::plain(fd) }
+    }
+
+    pub fn fd(&self) -> BorrowedFd<'fd> {
+        self.fd
+    }
+
+    /// The event that lets a read go on.
+    pub fn read_event(&self) -> PollFlags {
+        self.read_event
+    }
+
+    /// The event that lets a write go on.
+    pub fn write_event(&self) -> PollFlags {
+        self.write_event
+    }
+
+    /// True when the next read must not wait for poll(): TLS holds decrypted data until it has said
+    /// WANT_READ, and data may have come together with the last message of the handshake.
+    pub fn has_more(&self) -> bool {
+        self.more
+    }
+
+    /// Reads what is there. A plain read that did not fill `buf` has emptied the socket.
+    pub fn receive(&mut self, buf: &mut [u8]) -> Result<Received, Trouble> {
+        let received = match &mut self.tls {
+            None => match recv(self.fd, buf) {
+                Ok([]) => Received::End,
+                Ok(bytes) => Received::Data(bytes.len()),
+                Err(Errno::EAGAIN) => Received::Wait,
+                Err(errno) => return Err(Trouble::Errno(errno)),
+            },
+            Some(stream) => match stream.ssl_read(buf) {
+                Ok(n) => Received::Data(n),
+                Err(error) => match verdict(&error) {
+                    Verdict::Wait(event) => {
+                        self.read_event = event;
+                        Received::Wait
+                    }
+                    Verdict::CleanEnd => Received::End,
+                    Verdict::Trouble(Trouble::UnexpectedEof) => Received::Truncated,
+                    Verdict::Trouble(trouble) => return Err(trouble),
+                },
+            },
+        };
+        self.more = matches!(received, Received::Data(n) if self.tls.is_some() || n == buf.len());
+        Ok(received)
+    }
+
+    /// Writes what fits now and returns how much; 0 means: poll for [`Transport::write_event`].
+    pub fn send(&mut self, data: &[u8]) -> Result<usize, Trouble> {
+        if data.is_empty() {
+            return Ok(0);
+        }
+        self.write_event = PollFlags::POLLOUT;
+        match &mut self.tls {
+            None => match send(self.fd, data) {
+                Err(Errno::EAGAIN) => Ok(0),
+                result => result.map_err(Trouble::Errno),
+            },
+            Some(stream) => match stream.ssl_write(data) {
+                Ok(n) => Ok(n),
+                Err(error) => match verdict(&error) {
+                    Verdict::Wait(event) => {
+                        self.write_event = event;
+                        Ok(0)
+                    }
+                    Verdict::CleanEnd => Err(Trouble::Errno(Errno::EPIPE)),
+                    Verdict::Trouble(trouble) => Err(trouble),
+                },
+            },
+        }
+    }
+
+    /// "I have said all": close_notify, then `shutdown(SHUT_WR)`. True when done, false when it
+    /// must be tried again after [`Transport::write_event`].
+    pub fn finish(&mut self) -> Result<bool, Trouble> {
+        if let Some(Err(error)) = self.tls.as_mut().map(SslStream::shutdown) {
+            match verdict(&error) {
+                Verdict::Wait(event) => {
+                    self.write_event = event;
+                    return Ok(false);
+                }
+                Verdict::CleanEnd => {}
+                Verdict::Trouble(trouble) => return Err(trouble),
+            }
+        }
+        shutdown(self.fd, Shutdown::Write).map_err(Trouble::Errno)?;
+        Ok(true)
+    }
+}
