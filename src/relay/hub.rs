@@ -1,0 +1,298 @@
+//! The hub: one log, a cursor for each member, and the names. It makes no system call.
+//!
+//! What it promises: every member sees the same order; a member gets every frame since it joined,
+//! or is disconnected with a reason; memory is bounded by [`LOG_BYTES`], whatever anybody does.
+//!
+//! The parent drives it: `receive` what a child sent, `next` what a child is owed, `delivered` when
+//! the child's socket took it, `overdue` to learn who holds everybody up.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::Id;
+use super::log::Log;
+use super::names::{Names, guest};
+use super::packet::{FROM_HUB, MAX_LINES_BYTES, PREFIX_MAX_BYTES, RELAY_MAX_BYTES, ToHub, append_frame};
+use crate::text::are_clean_lines;
+
+/// The log and all private frames together never hold more.
+const LOG_BYTES: usize = 4 * 1024 * 1024;
+/// Private frames (answers, `/to`) that may wait for one member.
+const OUTBOX_BYTES: usize = 64 * 1024;
+/// While the log is full, a member that takes less than this in `slow_timeout` is stalled.
+const SLOW_BYTES: u64 = 64 * 1024;
+/// `/who` names at most so many people.
+const WHO_NAMES: usize = 100;
+
+/// A packet that our own children would never send: the child is not to be trusted any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offence(pub &'static str);
+
+#[derive(Debug)]
+pub struct Hub {
+    log: Log,
+    members: BTreeMap<Id, Member>,
+    names: Names,
+    /// Bytes in all outboxes.
+    private_bytes: usize,
+    /// The newest member there has been.
+    newest: Id,
+    /// Since when the log has been more than half full without a break, after it was full.
+    full_since: Option<Instant>,
+    slow_timeout: Duration,
+}
+
+#[derive(Debug)]
+struct Member {
+    name: String,
+    /// The log position of the first frame that this member has not got.
+    cursor: u64,
+    outbox: VecDeque<Private>,
+    outbox_bytes: usize,
+    /// Bytes taken so far, and how many those were when the log became full.
+    taken: u64,
+    taken_when_full: u64,
+}
+
+/// A frame for one member alone, to be read before log position `before`: so order is kept.
+#[derive(Debug)]
+struct Private {
+    before: u64,
+    frame: Vec<u8>,
+}
+
+impl Hub {
+    pub fn new(slow_timeout: Duration) -> Hub {
+        Hub {
+            log: Log::new(LOG_BYTES),
+            members: BTreeMap::new(),
+            names: Names::default(),
+            private_bytes: 0,
+            newest: 0,
+            full_since: None,
+            slow_timeout,
+        }
+    }
+
+    /// For a child after fork(): gives the inherited copy of the log back. Other people's words are
+    /// none of its business, and the pages would stay pinned for as long as it lives.
+    pub fn forget_log(&mut self) {
+        self.log = Log::new(0);
+    }
+
+    /// Takes one packet from a child.
+    pub fn receive(&mut self, id: Id, packet: &[u8], now: Instant) -> Result<(), Offence> {
+        let request = ToHub::decode(packet).ok_or(Offence("unknown or malformed packet"))?;
+        match (request, self.members.contains_key(&id)) {
+            (ToHub::Join, false) => self.join(id),
+            (ToHub::Join, true) => return Err(Offence("joined twice")),
+            (_, false) => return Err(Offence("spoke before it joined")),
+            (ToHub::Lines(lines), true) => self.say(id, lines)?,
+            (ToHub::Name(name), true) => self.rename(id, name, now),
+            (ToHub::Who, true) => self.tell(id, &self.who()),
+            (ToHub::Private { to, text }, true) => self.whisper(id, to, text)?,
+        }
+        Ok(())
+    }
+
+    fn join(&mut self, id: Id) {
+        let name = guest(id);
+        self.announce(id, &format!("* {name} 님이 들어왔습니다."));
+        let cursor = self.log.head();
+        let welcome = format!(
+            "* 어서 오십시오, {name} 님. 지금 {}명이 있습니다. /help를 치면 명령을 볼 수 있습니다.",
+            self.members.len() + 1
+        );
+        let outbox = VecDeque::new();
+        self.members.insert(id, Member { name, cursor, outbox, outbox_bytes: 0, taken: 0, taken_when_full: 0 });
+        self.newest = self.newest.max(id);
+        self.tell(id, &welcome);
+    }
+
+    /// Lines for everybody; the origin's own child drops them again.
+    fn say(&mut self, id: Id, lines: &str) -> Result<(), Offence> {
+        if !are_clean_lines(lines.as_bytes()) {
+            return Err(Offence("lines with control characters or without an end"));
+        }
+        let count = lines.bytes().filter(|byte| *byte == b'\n').count();
+        if lines.len() + count * PREFIX_MAX_BYTES > MAX_LINES_BYTES {
+            return Err(Offence("more lines than fit in a packet"));
+        }
+        let Some(member) = self.members.get(&id) else { return Ok(()) };
+        self.log.append(id, |buf| {
+            for line in lines.split_inclusive('\n') {
+                for part in ["[", &member.name, "] ", line] {
+                    buf.extend_from_slice(part.as_bytes());
+                }
+            }
+        });
+        Ok(())
+    }
+
+    fn rename(&mut self, id: Id, name: &str, now: Instant) {
+        let oldest = self.members.keys().next().copied().unwrap_or(id);
+        let Some(member) = self.members.get_mut(&id) else { return };
+        if member.name == name {
+            return self.tell(id, &format!("* 이미 {name} 님입니다."));
+        }
+        match self.names.claim(id, name, oldest, now) {
+            Ok(()) => {
+                let old = std::mem::replace(&mut member.name, name.to_string());
+                if !old.eq_ignore_ascii_case(name) {
+                    self.names.give_up(id, &old, self.newest, now);
+                }
+                self.announce(FROM_HUB, &format!("* 이름이 바뀌었습니다: {old} → {name}"));
+            }
+            Err(why) => self.tell(id, &format!("! 이름을 바꾸지 못했습니다. {why}")),
+        }
+    }
+
+    fn who(&self) -> String {
+        let names: Vec<&str> = self.members.values().take(WHO_NAMES).map(|member| member.name.as_str()).collect();
+        let more = match self.members.len() - names.len() {
+            0 => String::new(),
+            more => format!(" 외 {more}명"),
+        };
+        format!("* 지금 {}명: {}{more}", self.members.len(), names.join(", "))
+    }
+
+    fn whisper(&mut self, id: Id, to: &str, text: &str) -> Result<(), Offence> {
+        let line = format!("{text}\n");
+        if !are_clean_lines(line.as_bytes()) || text.contains('\n') || text.len() + PREFIX_MAX_BYTES > MAX_LINES_BYTES {
+            return Err(Offence("a private line with control characters, or too long"));
+        }
+        let found = self.members.iter().find(|(_, member)| member.name.eq_ignore_ascii_case(to));
+        match found.map(|(target, member)| (*target, member.name.clone(), member.outbox_bytes)) {
+            None => self.tell(
+                id,
+                &format!("! {} 님은 없습니다. /who로 누가 있는지 볼 수 있습니다.", crate::text::excerpt(to.as_bytes())),
+            ),
+            Some((_, name, waiting)) if waiting > OUTBOX_BYTES => {
+                self.tell(id, &format!("! {name} 님에게 전하지 못했습니다. 받을 것이 너무 밀려 있습니다."));
+            }
+            Some((target, name, _)) => {
+                let from = self.members.get(&id).map_or("", |member| member.name.as_str());
+                let line = format!("[{from} → {name}] {text}");
+                self.tell(target, &line);
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets a member. `slow` says why the others are told that it has gone.
+    pub fn leave(&mut self, id: Id, slow: bool, now: Instant) {
+        let Some(member) = self.members.remove(&id) else { return };
+        self.private_bytes -= member.outbox_bytes;
+        self.names.give_up(id, &member.name, self.newest, now);
+        let how = if slow { "너무 느려서 연결이 끊겼습니다" } else { "나갔습니다" };
+        self.announce(id, &format!("* {} 님이 {how}.", member.name));
+    }
+
+    /// Tells everybody that the server ends.
+    pub fn say_goodbye(&mut self) {
+        self.announce(FROM_HUB, "* 서버를 종료합니다. 안녕히 가십시오.");
+    }
+
+    /// One line for everybody but the connection it is about.
+    fn announce(&mut self, about: Id, line: &str) {
+        self.log.append(about, |buf| buf.extend(line.bytes().chain([b'\n'])));
+    }
+
+    /// One line for one member, in its place between the public ones.
+    fn tell(&mut self, id: Id, line: &str) {
+        let before = self.log.head();
+        let Some(member) = self.members.get_mut(&id) else { return };
+        let mut frame = Vec::with_capacity(line.len() + 16);
+        append_frame(&mut frame, FROM_HUB, |buf| buf.extend(line.bytes().chain([b'\n'])));
+        member.outbox_bytes += frame.len();
+        self.private_bytes += frame.len();
+        member.outbox.push_back(Private { before, frame });
+    }
+
+    /// The next packet for a member, `None` when it has everything.
+    pub fn next(&self, id: Id) -> Option<&[u8]> {
+        let member = self.members.get(&id)?;
+        match member.outbox.front() {
+            Some(private) if private.before == member.cursor => Some(&private.frame),
+            Some(private) => Some(self.log.batch(member.cursor, private.before)),
+            None if member.cursor < self.log.head() => Some(self.log.batch(member.cursor, self.log.head())),
+            None => None,
+        }
+    }
+
+    /// The member's child has taken the `len` bytes that [`Hub::next`] gave.
+    pub fn delivered(&mut self, id: Id, len: usize) {
+        let Some(member) = self.members.get_mut(&id) else { return };
+        member.taken += len as u64;
+        match member.outbox.front() {
+            Some(private) if private.before == member.cursor => {
+                member.outbox.pop_front();
+                member.outbox_bytes -= len;
+                self.private_bytes -= len;
+            }
+            _ => member.cursor += len as u64,
+        }
+    }
+
+    /// Gives back the room of what everybody has got. Call it after a round of deliveries.
+    pub fn release(&mut self) {
+        let head = self.log.head();
+        let tail = self.members.values().map(|member| member.cursor).min().unwrap_or(head);
+        self.log.release(tail);
+    }
+
+    /// True while the packet of some child still fits, whatever is in it.
+    pub fn has_room(&self) -> bool {
+        self.log.len() + self.private_bytes + RELAY_MAX_BYTES <= LOG_BYTES
+    }
+
+    /// True while this child's packets are welcome: there is room, and it reads its own answers.
+    pub fn welcomes(&self, id: Id) -> bool {
+        self.has_room() && self.members.get(&id).is_none_or(|member| member.outbox_bytes <= OUTBOX_BYTES)
+    }
+
+    /// When [`Hub::overdue`] has to be asked again, if ever.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.full_since.map(|since| since + self.slow_timeout)
+    }
+
+    /// The members that have kept the log full for longer than the slow timeout.
+    ///
+    /// Stalled is who lags far behind and took next to nothing meanwhile. When nobody is ahead, the
+    /// machine is slow, not the member: then only one who took nothing at all is stalled.
+    pub fn overdue(&mut self, now: Instant) -> Vec<Id> {
+        if self.log.len() + self.private_bytes < LOG_BYTES / 2 {
+            self.full_since = None;
+        } else if self.full_since.is_none() && !self.has_room() {
+            self.full_since = Some(now);
+            for member in self.members.values_mut() {
+                member.taken_when_full = member.taken;
+            }
+        }
+        if self.deadline().is_none_or(|deadline| now < deadline) {
+            return Vec::new();
+        }
+        self.full_since = None; // whoever stays is judged anew
+        let lag = |member: &Member| (self.log.head() - member.cursor) as usize;
+        let somebody_is_ahead = self.members.values().any(|member| lag(member) < LOG_BYTES / 4);
+        let enough = if somebody_is_ahead { SLOW_BYTES } else { 1 };
+        let stalled = |member: &Member| {
+            (lag(member) >= LOG_BYTES / 4 || member.outbox_bytes >= OUTBOX_BYTES / 2)
+                && member.taken - member.taken_when_full < enough
+        };
+        self.members.iter().filter(|(_, member)| stalled(member)).map(|(id, _)| *id).collect()
+    }
+
+    /// A member's name, for the log.
+    pub fn name(&self, id: Id) -> Option<&str> {
+        self.members.get(&id).map(|member| member.name.as_str())
+    }
+
+    pub fn members(&self) -> impl Iterator<Item = Id> {
+        self.members.keys().copied()
+    }
+}
+
+#[cfg(test)]
+#[path = "hub_tests.rs"]
+mod tests;

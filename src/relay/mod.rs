@@ -1,0 +1,124 @@
+//! The relay: how a child that serves one client speaks with the parent that knows them all.
+//!
+//! ```text
+//! client ── child ──packet──▶ hub (one log, a cursor for each child) ──packet──▶ child ── client
+//! ```
+//!
+//! Notes: notes/10-relay.md
+//! Manual: unix(7), socketpair(2)
+
+mod hub;
+mod log;
+mod names;
+mod packet;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::Shutdown;
+
+use crate::lesson::Packet;
+use crate::lifecycle::{close, recv_packet, send, shutdown, socketpair};
+
+pub use hub::{Hub, Offence};
+pub use packet::{MAX_LINES_BYTES, PREFIX_MAX_BYTES, RELAY_MAX_BYTES, ToHub, frames};
+
+/// A connection's number: given by the parent, counted up, never used twice.
+pub type Id = u32;
+
+/// The parent's end of a child's relay pair.
+#[derive(Debug)]
+pub struct ParentEnd(OwnedFd);
+
+/// The child's end. End of file on it means that the parent wants the child to end, or has gone.
+#[derive(Debug)]
+pub struct ChildEnd(OwnedFd);
+
+/// What came through the pair.
+#[derive(Debug)]
+pub enum FromPair<'a> {
+    Packet(Packet<'a>),
+    Nothing,
+    End,
+}
+
+/// Two connected ends, made before fork(): each process keeps one and closes the other.
+pub fn pair() -> nix::Result<(ParentEnd, ChildEnd)> {
+    socketpair().map(|(parent, child)| (ParentEnd(parent), ChildEnd(child)))
+}
+
+impl ParentEnd {
+    /// Sends one packet of frames; false when the child's queue is full.
+    pub fn send(&self, packet: &[u8]) -> nix::Result<bool> {
+        send_packet(self.0.as_fd(), packet)
+    }
+
+    pub fn receive<'a>(&self, buf: &'a mut [u8]) -> nix::Result<FromPair<'a>> {
+        receive_packet(self.0.as_fd(), buf)
+    }
+
+    /// Tells the child, behind all packets sent so far, that no more will come: say goodbye.
+    pub fn finish(&self) {
+        // ENOTCONN: the child has gone already, which is what we want of it.
+        let _ = shutdown(self.0.as_fd(), Shutdown::Write);
+    }
+
+    /// Tells the child at once that it is cut off; what it has not read yet no longer counts.
+    pub fn cut(&self) {
+        let _ = shutdown(self.0.as_fd(), Shutdown::Both);
+    }
+
+    pub fn close(self) {
+        close(self.0);
+    }
+}
+
+impl ChildEnd {
+    /// Sends one packet to the hub; false when the hub is not reading: slow down.
+    pub fn send(&self, packet: &[u8]) -> nix::Result<bool> {
+        send_packet(self.0.as_fd(), packet)
+    }
+
+    pub fn receive<'a>(&self, buf: &'a mut [u8]) -> nix::Result<FromPair<'a>> {
+        receive_packet(self.0.as_fd(), buf)
+    }
+
+    pub fn close(self) {
+        close(self.0);
+    }
+}
+
+impl AsFd for ParentEnd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsFd for ChildEnd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+fn send_packet(fd: BorrowedFd<'_>, packet: &[u8]) -> nix::Result<bool> {
+    match send(fd, packet) {
+        Ok(_) => Ok(true), // a packet goes whole or not at all
+        Err(Errno::EAGAIN | Errno::ENOBUFS) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn receive_packet<'a>(fd: BorrowedFd<'_>, buf: &'a mut [u8]) -> nix::Result<FromPair<'a>> {
+    loop {
+        let received = recv_packet(fd, buf).map(|packet| packet.length);
+        return match received {
+            Ok(0) => Ok(FromPair::End),
+            Ok(length) => Ok(FromPair::Packet(Packet { bytes: &buf[..length.min(buf.len())], length })),
+            Err(Errno::EAGAIN) => Ok(FromPair::Nothing),
+            // The other end closed without reading all of ours. Linux reports that once, and before
+            // the packets that still lie here: go on until the end.
+            Err(Errno::ECONNRESET) => continue,
+            Err(errno) => Err(errno),
+        };
+    }
+}
