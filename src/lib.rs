@@ -1,0 +1,28 @@
+//! sockstep: the life of a socket, one call at a time, in a server that one would leave running.
+//!
+//! The modules stand in the order of the story. Each may use only what stands above it.
+
+// What can go wrong, and how it is said.
+pub mod error;
+// Text from strangers, made harmless.
+pub mod text;
+// The class looks at every call through this gate.
+pub mod lesson;
+// The calls: socket, bind, listen, accept, connect, recv, send, shutdown, close.
+pub mod lifecycle;
+// The log on standard error.
+pub mod logging;
+// The command line.
+pub mod cli;
+// How much the system lets us have.
+pub mod limits;
+// Who is told when to stop.
+pub mod signal;
+// Certificates, keys, the handshake.
+pub mod tls;
+// Plain or TLS, read and written alike.
+pub mod transport;
+// Child and parent: packets, the log, the names, the hub.
+pub mod relay;
+// The parent, and its children one a connection.
+pub mod server;

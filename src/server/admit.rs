@@ -1,0 +1,152 @@
+//! Who comes in: accept() and its errors, the limit of clients, and refusals that arrive.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::socket::Shutdown;
+
+use super::child::{Setup, serve};
+use super::client::{Client, Runner};
+use super::parent::Parent;
+use super::wait::Waiter;
+use super::{hand_to_child, take_newcomer};
+use crate::error::{Error, Result, describe};
+use crate::lifecycle::{AcceptError, close, discard, send, shutdown};
+use crate::limits::Throttle;
+use crate::relay::{self, Id, ParentEnd};
+
+/// Newcomers taken in one round of the loop: the children must get their turn, too.
+const ACCEPTS_A_ROUND: usize = 64;
+/// How long the listener is left alone when the system has nothing left.
+const PAUSE: Duration = Duration::from_millis(100);
+/// A refused newcomer has this long to read why and to close.
+const REFUSAL_LINGER: Duration = Duration::from_secs(1);
+/// Refused newcomers that are held open so; part of `limits::RESERVED_FDS`.
+const REFUSED_AT_MOST: usize = 16;
+/// Room for what a refused newcomer has sent us.
+const DISCARD_BYTES: usize = 1 << 20;
+/// A TLS alert, fatal, access_denied, before any handshake (RFC 8446 §6): all that a TLS client can read.
+const TLS_REFUSAL: [u8; 7] = [21, 3, 3, 0, 2, 2, 49];
+
+/// The state of the door.
+#[derive(Debug, Default)]
+pub struct Door {
+    /// While set, accept() is not called: the system had nothing left.
+    pub paused_until: Option<Instant>,
+    refused: VecDeque<(Instant, OwnedFd)>,
+    refusals: Throttle,
+    losses: Throttle,
+}
+
+impl Door {
+    /// When the door has to be looked after again.
+    pub fn deadline(&self) -> Option<Instant> {
+        let linger = self.refused.front().map(|(until, _)| *until);
+        [self.paused_until, linger].into_iter().flatten().min()
+    }
+
+    /// Tells a newcomer why, in its own protocol, and keeps the socket until that has been read.
+    fn refuse(&mut self, conn: OwnedFd, tls: bool, words: &str, now: Instant) {
+        let words = if tls { &TLS_REFUSAL[..] } else { words.as_bytes() };
+        // A fresh socket has room for this; if the newcomer has gone already, nobody misses it.
+        let _ = send(conn.as_fd(), words);
+        let _ = shutdown(conn.as_fd(), Shutdown::Write);
+        self.refused.push_back((now + REFUSAL_LINGER, conn));
+        self.dismiss(now);
+    }
+
+    /// Closes the refused whose time is up. Their unread input goes first: it would make an RST.
+    pub fn dismiss(&mut self, now: Instant) {
+        while self.refused.len() > REFUSED_AT_MOST || self.refused.front().is_some_and(|(until, _)| *until <= now) {
+            let Some((_, conn)) = self.refused.pop_front() else { return };
+            while matches!(discard(conn.as_fd(), DISCARD_BYTES), Ok(n) if n > 0) {}
+            close(conn);
+        }
+    }
+}
+
+impl Parent<'_> {
+    /// The listener is readable: take newcomers until nobody waits, or the round is over.
+    pub fn admit(&mut self, now: Instant) -> Result<()> {
+        for _ in 0..ACCEPTS_A_ROUND {
+            let Some(listener) = self.listener.as_ref().filter(|_| !self.door_is_shut()) else { return Ok(()) };
+            match take_newcomer(listener) {
+                Ok((conn, peer)) => self.welcome(conn, peer, now),
+                Err(AcceptError::Nobody) => return Ok(()),
+                Err(AcceptError::Lost(errno)) => {
+                    if let Some(more) = self.door.losses.pass(now) {
+                        log::info!("a connection was lost in the queue: {} ({more} more)", describe(errno));
+                    }
+                }
+                Err(AcceptError::Exhausted(errno)) => self.pause("accept", errno, now),
+                Err(AcceptError::Fatal(errno)) => {
+                    return Err(Error::Call { call: "accept", object: self.args.listen.to_string(), errno });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// True while nobody is let in: in a pause, or while --no-fork serves its one client.
+    pub fn door_is_shut(&self) -> bool {
+        self.door.paused_until.is_some() || (self.args.no_fork && !self.clients.is_empty())
+    }
+
+    fn welcome(&mut self, conn: OwnedFd, peer: SocketAddr, now: Instant) {
+        if self.clients.len() >= self.max_clients as usize {
+            if let Some(more) = self.door.refusals.pass(now) {
+                log::warn!("refused {peer}: {} clients are here already ({more} more refused)", self.max_clients);
+            }
+            let words = format!("! 자리가 없습니다. 한 번에 {}명까지 접속할 수 있습니다.\n", self.max_clients);
+            return self.door.refuse(conn, self.tls.is_some(), &words, now);
+        }
+        let id = self.last_id + 1;
+        match self.start(id, conn, peer) {
+            Ok((end, runner)) => {
+                self.exhausted = false;
+                self.register(id, Client::new(end, runner, peer, now));
+            }
+            Err((errno, conn)) => {
+                self.pause("fork", errno, now);
+                let words = "! 서버에 자원이 모자랍니다. 잠시 뒤에 다시 접속하십시오.\n";
+                self.door.refuse(conn, self.tls.is_some(), words, now);
+            }
+        }
+    }
+
+    /// A child process for the connection; under --no-fork, a thread of this one.
+    fn start(
+        &mut self,
+        id: Id,
+        conn: OwnedFd,
+        peer: SocketAddr,
+    ) -> std::result::Result<(ParentEnd, Runner), (Errno, OwnedFd)> {
+        let (args, tls, hub) = (self.args, self.tls.as_ref(), &mut self.hub);
+        if !args.no_fork {
+            let setup = Setup { id, peer, args, tls };
+            return hand_to_child(conn, &setup, || hub.forget_log()).map(|(end, pid)| (end, Runner::Process(pid)));
+        }
+        let (parent_end, child_end) = match relay::pair() {
+            Ok(pair) => pair,
+            Err(errno) => return Err((errno, conn)),
+        };
+        let (args, tls) = (args.clone(), tls.cloned());
+        let thread = std::thread::spawn(move || {
+            let setup = Setup { id, peer, args: &args, tls: tls.as_ref() };
+            serve(conn, child_end, &setup, Waiter { mask: None })
+        });
+        Ok((parent_end, Runner::Thread(thread)))
+    }
+
+    /// Takes the listener out of the wait; what is in its queue stays there. One log line an episode.
+    fn pause(&mut self, call: &'static str, errno: Errno, now: Instant) {
+        if !std::mem::replace(&mut self.exhausted, true) {
+            log::warn!("{call} failed: {}: not accepting for a moment", describe(errno));
+        }
+        self.door.paused_until = Some(now + PAUSE);
+        self.watch_listener();
+    }
+}

@@ -1,0 +1,235 @@
+//! Stage 2: lines from the client go to the hub, what the hub sends goes to the client.
+//!
+//! Nothing piles up here. The client is not read while the hub has not taken its last lines, and
+//! the hub is not read while the client has not taken what is meant for it: TCP and the relay pair
+//! hold the rest, and whoever causes the jam feels it.
+
+use std::time::{Duration, Instant};
+
+use nix::poll::PollFlags;
+
+use super::child::Setup;
+use super::command::obey;
+use super::ending::{Ending, farewell};
+use super::lines::Lines;
+use super::outgoing::{OUT_ENOUGH_BYTES, Outgoing};
+use super::uplink::Uplink;
+use super::wait::{LOSS_ONLY, Ready, Waiter};
+use crate::relay::{ChildEnd, FromPair, RELAY_MAX_BYTES, frames};
+use crate::signal;
+use crate::transport::{Received, Transport};
+
+const READ_BYTES: usize = 64 * 1024;
+/// More than the hub can ever make wait here. Beyond it, only our own answers to a client that
+/// asks and does not read: it is not read either.
+const OUT_MOST_BYTES: usize = OUT_ENOUGH_BYTES + 2 * RELAY_MAX_BYTES;
+/// A client that has said its end stays as long as there is something to hear, and this long after.
+const HALF_CLOSED: Duration = Duration::from_secs(5);
+
+const SENT_ALL: &str = "* 보내기를 마치셨습니다. 다른 사람의 말은 계속 전해 드립니다.\n";
+const TLS_ON_PLAIN: &str = "! 이 포트는 TLS를 쓰지 않습니다. --tls 없이 다시 접속하십시오.\n";
+const TOO_SLOW: &str = "! 받는 속도가 너무 느려서 연결을 끊습니다.\n";
+const TOO_IDLE: &str = "! 오랫동안 아무 말씀이 없어서 연결을 끊습니다.\n";
+const CHILD_ENDS: &str = "* 이 연결을 맡은 자식 프로세스가 종료됩니다.\n";
+
+struct Chat<'a, 'fd> {
+    transport: Transport<'fd>,
+    relay: &'a ChildEnd,
+    setup: &'a Setup<'a>,
+    lines: Lines,
+    up: Uplink,
+    out: Outgoing,
+    packet: Vec<u8>,
+    /// The client has closed its half: it may still listen.
+    peer_ended: bool,
+    /// Nothing more is read from the client; the child ends so when the hub has taken all lines.
+    ending: Option<Ending>,
+    /// Nothing more can be written to the client.
+    mute: bool,
+    last_heard: Option<Instant>,
+    /// When the client last got something, or closed its half.
+    last_told: Instant,
+}
+
+pub fn serve(transport: Transport<'_>, relay: &ChildEnd, setup: &Setup<'_>, waiter: &Waiter) -> Ending {
+    let mut chat = Chat {
+        transport,
+        relay,
+        setup,
+        lines: Lines::new(setup.args.max_line as usize),
+        up: Uplink::joining(),
+        out: Outgoing::default(),
+        packet: vec![0; RELAY_MAX_BYTES],
+        peer_ended: false,
+        ending: None,
+        mute: false,
+        last_heard: None,
+        last_told: Instant::now(),
+    };
+    let mut buf = vec![0; READ_BYTES];
+    let began = Instant::now();
+    let ending = loop {
+        let ready = match chat.wait(waiter, began) {
+            Ok(ready) => ready,
+            Err(_) => break Ending::Lost,
+        };
+        if let Some(ending) = chat.turn(ready, &mut buf, began) {
+            break ending;
+        }
+    };
+    if !chat.mute && ending != Ending::Reset {
+        farewell(&mut chat.transport, waiter, chat.out.rest(), chat.peer_ended);
+    }
+    ending
+}
+
+impl Chat<'_, '_> {
+    fn wait(&self, waiter: &Waiter, began: Instant) -> nix::Result<Ready> {
+        let mut conn = PollFlags::empty();
+        if self.may_read() {
+            conn |= self.transport.read_event();
+        }
+        if !self.out.is_empty() {
+            conn |= self.transport.write_event();
+        }
+        if self.peer_ended && conn.is_empty() && self.up.is_empty() {
+            conn = LOSS_ONLY; // a client that has closed both halves answers our next words with RST
+        }
+        let mut relay = PollFlags::empty();
+        if self.out.len() < OUT_ENOUGH_BYTES {
+            relay |= PollFlags::POLLIN;
+        }
+        if !self.up.is_empty() {
+            relay |= PollFlags::POLLOUT;
+        }
+        let at_once = self.may_read() && self.transport.has_more();
+        let until = if at_once { Some(Instant::now()) } else { self.deadline(began).map(|(when, _)| when) };
+        waiter.wait((self.transport.fd(), conn), (self.relay, relay), until)
+    }
+
+    fn may_read(&self) -> bool {
+        !self.peer_ended && self.ending.is_none() && self.up.is_empty() && self.out.len() < OUT_MOST_BYTES
+    }
+
+    /// The time at which the child ends by itself, and how.
+    fn deadline(&self, began: Instant) -> Option<(Instant, Ending)> {
+        let idle = self.setup.args.idle_timeout;
+        if !self.up.is_empty() {
+            return None; // what it said must reach the hub first
+        }
+        if self.peer_ended {
+            return self.out.is_empty().then_some((self.last_told + HALF_CLOSED, Ending::Done));
+        }
+        (!idle.is_zero()).then(|| (self.last_heard.unwrap_or(began) + idle, Ending::Idle))
+    }
+
+    /// One round: hub to client, client to hub, then what has to be written.
+    fn turn(&mut self, ready: Ready, buf: &mut [u8], began: Instant) -> Option<Ending> {
+        if ready.relay_cut() {
+            return self.end_now(TOO_SLOW, Ending::Slow);
+        }
+        if signal::asked_to_stop() {
+            return self.end_now(CHILD_ENDS, Ending::Stopped);
+        }
+        if ready.relay_speaks() && !self.hear_hub() {
+            return Some(Ending::Stopped);
+        }
+        if self.peer_ended && ready.conn_lost() {
+            self.ending = Some(Ending::Done);
+        }
+        let readable = ready.conn.intersects(self.transport.read_event()) || ready.conn_lost();
+        if self.may_read() && (readable || self.transport.has_more()) {
+            self.hear_client(buf);
+        }
+        if self.up.send(self.relay).is_err() {
+            return Some(Ending::RelayFailed);
+        }
+        self.write();
+        match self.deadline(began) {
+            Some((when, ending)) if self.ending.is_none() && Instant::now() >= when => {
+                self.end_now(if ending == Ending::Idle { TOO_IDLE } else { "" }, ending)
+            }
+            _ => self.ending.filter(|_| self.up.is_empty()),
+        }
+    }
+
+    fn end_now(&mut self, words: &str, ending: Ending) -> Option<Ending> {
+        self.out.push(words.as_bytes());
+        Some(ending)
+    }
+
+    /// Takes one packet of frames from the hub; false at the end, when the server wants us to go.
+    fn hear_hub(&mut self) -> bool {
+        match self.relay.receive(&mut self.packet) {
+            Ok(FromPair::Packet(packet)) => {
+                for frame in frames(packet.bytes).filter(|frame| frame.origin != self.setup.id) {
+                    self.out.push(frame.text);
+                }
+                true
+            }
+            Ok(FromPair::Nothing) => true,
+            Ok(FromPair::End) | Err(_) => false,
+        }
+    }
+
+    fn hear_client(&mut self, buf: &mut [u8]) {
+        match self.transport.receive(buf) {
+            Ok(Received::Data(n)) => self.hear_bytes(&buf[..n]),
+            Ok(Received::Wait) => {}
+            Ok(Received::End) => {
+                let Chat { lines, up, out, ending, .. } = self;
+                lines.finish(|line| *ending = ending.or_else(|| obey(line, up, out)));
+                self.half_close();
+            }
+            Ok(Received::Truncated) => {
+                log::info!(
+                    "{}: TLS ended without close_notify: a last unfinished line is not delivered",
+                    self.setup.peer
+                );
+                self.half_close();
+            }
+            Err(trouble) => {
+                log::debug!("{}: {trouble}", self.setup.peer);
+                self.mute = true;
+                self.ending = Some(trouble.into());
+            }
+        }
+    }
+
+    fn hear_bytes(&mut self, bytes: &[u8]) {
+        let first = self.last_heard.replace(Instant::now()).is_none();
+        if first && bytes.starts_with(&[0x16, 0x03]) {
+            self.out.push(TLS_ON_PLAIN.as_bytes()); // a ClientHello, RFC 8446 §5.1
+            self.ending = Some(Ending::TlsOnPlain);
+            return;
+        }
+        let Chat { lines, up, out, ending, .. } = self;
+        lines.feed(bytes, |line| *ending = ending.or_else(|| obey(line, up, out))); // nothing behind a /quit counts
+    }
+
+    /// The client has said its end. Whether it still listens, the answer to these words will show.
+    fn half_close(&mut self) {
+        self.peer_ended = true;
+        self.last_told = Instant::now();
+        self.out.push(SENT_ALL.as_bytes());
+    }
+
+    fn write(&mut self) {
+        if self.mute || self.out.is_empty() {
+            return self.out.clear();
+        }
+        match self.transport.send(self.out.rest()) {
+            Ok(n) => {
+                self.out.advance(n);
+                self.last_told = Instant::now();
+            }
+            Err(_) => {
+                // It hears no more, but what it said before may still lie in the socket: read on.
+                self.mute = true;
+                if self.peer_ended {
+                    self.ending = Some(Ending::Done);
+                }
+            }
+        }
+    }
+}

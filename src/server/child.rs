@@ -1,0 +1,176 @@
+//! `fork() -> pid`: a child for a connection, and what the child keeps.
+//!
+//! Place: accept → [fork] → recv/send in the child; the parent goes back to accept
+//! Notes: notes/09-fork.md
+//! Manual: fork(2), close_range(2), prctl(2), _exit(2), ppoll(2)
+//! Try: ss -tnp   (the parent's listener and the child's connection share a port)
+//! Fails: EAGAIN (too many processes), ENOMEM
+//! Owns: the child owns the connection and its end of the relay pair, and closes all else
+
+use std::ffi::CString;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use nix::errno::Errno;
+use nix::poll::PollFlags;
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
+use nix::unistd::{ForkResult, Pid, getppid};
+use openssl::ssl::SslContext;
+
+use super::ending::{Ending, farewell};
+use super::wait::Waiter;
+use super::{chat, echo};
+use crate::cli::{Mode, ServerArgs};
+use crate::lesson::{Call, gate};
+use crate::lifecycle::{close, peek};
+use crate::relay::{ChildEnd, Id};
+use crate::signal;
+use crate::tls::{Trouble, accepting, handshake_step};
+use crate::transport::Transport;
+
+/// First byte of a TLS record that carries a handshake message (RFC 8446 §5.1).
+const TLS_HANDSHAKE: u8 = 0x16;
+
+const PLAIN_ON_TLS: &str =
+    "! 이 포트는 TLS를 씁니다. 평문으로는 이야기할 수 없습니다. --tls를 붙여 다시 접속하십시오.\n";
+
+/// What a child has to know about the connection that it serves.
+pub struct Setup<'a> {
+    pub id: Id,
+    pub peer: SocketAddr,
+    pub args: &'a ServerArgs,
+    pub tls: Option<&'a SslContext>,
+}
+
+/// `fork()`: `Some(pid)` in the parent, `None` in the child. The parent must be single-threaded.
+#[allow(unsafe_code)] // fork(2) copies one thread; what the others held would stay locked.
+pub fn fork() -> nix::Result<Option<Pid>> {
+    gate(Call::Fork, || {
+        // SAFETY: the server's parent has only this thread, so no lock is held by another one.
+        match unsafe { nix::unistd::fork() }? {
+            ForkResult::Parent { child } => Ok(Some(child)),
+            ForkResult::Child => Ok(None),
+        }
+    })
+}
+
+/// The child's life, from fork() to _exit(). It never returns into the parent's frames.
+#[allow(unsafe_code)] // exit(3) would run the parent's destructors and handlers in the child.
+pub fn live(conn: OwnedFd, relay: ChildEnd, setup: &Setup<'_>, parent: Pid) -> ! {
+    let life = AssertUnwindSafe(|| match keep_only(&conn, &relay, setup.id, parent) {
+        Ok(waiter) => serve(conn, relay, setup, waiter),
+        Err(errno) => {
+            log::error!("child set-up failed: {}", crate::error::describe(errno));
+            Ending::SetupFailed
+        }
+    });
+    let ending = catch_unwind(life).unwrap_or(Ending::Panicked);
+    // SAFETY: _exit(2) ends the process at once; there is nothing after it that could be unsound.
+    unsafe { libc::_exit(ending as i32) }
+}
+
+/// Cuts the ties to the parent: name, death signal, descriptors, signals.
+fn keep_only(conn: &OwnedFd, relay: &ChildEnd, id: Id, parent: Pid) -> nix::Result<Waiter> {
+    crate::logging::become_child(id);
+    // 15 bytes is all that the kernel keeps of a name; it is what ss -p, ps and top print.
+    prctl::set_name(&CString::new(format!("sockstep-c{id}")).unwrap_or_default())?;
+    prctl::set_pdeathsig(Signal::SIGKILL)?;
+    if getppid() != parent {
+        return Err(Errno::ESRCH); // it died before the line above could tell us
+    }
+    close_all_but([conn.as_raw_fd(), relay.as_fd().as_raw_fd()])?;
+    signal::in_child().map(|mask| Waiter { mask: Some(mask) })
+}
+
+/// `close_range(2)` around the two descriptors that stay; 0, 1 and 2 stay as well.
+#[allow(unsafe_code)] // closes descriptors that Rust values still own: they are never dropped here.
+fn close_all_but(mut keep: [i32; 2]) -> nix::Result<()> {
+    keep.sort_unstable();
+    let mut first = 3;
+    for last in keep.map(|fd| fd as u32 - 1).into_iter().chain([u32::MAX]) {
+        if first <= last {
+            // SAFETY: takes numbers only. The owners of what it closes live in frames that the child
+            // never returns to, so nothing uses or closes those numbers again.
+            Errno::result(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) })?;
+        }
+        first = last.wrapping_add(2);
+    }
+    Ok(())
+}
+
+/// Serves one connection to its end: in a forked child, or, under --no-fork, in the parent itself.
+pub fn serve(conn: OwnedFd, relay: ChildEnd, setup: &Setup<'_>, waiter: Waiter) -> Ending {
+    let transport = match setup.tls {
+        None => Ok(Transport::plain(conn.as_fd())),
+        Some(context) => secure(&conn, &relay, setup, context, &waiter),
+    };
+    let ending = match (transport, setup.args.mode) {
+        (Ok(transport), Mode::Echo) => echo::serve(transport, &relay, setup, &waiter),
+        (Ok(transport), Mode::Relay) => chat::serve(transport, &relay, setup, &waiter),
+        (Err(ending), _) => ending,
+    };
+    close(conn);
+    relay.close();
+    ending
+}
+
+/// The TLS handshake: one deadline for all of it, however slowly the bytes come.
+fn secure<'fd>(
+    conn: &'fd OwnedFd,
+    relay: &ChildEnd,
+    setup: &Setup<'_>,
+    context: &SslContext,
+    waiter: &Waiter,
+) -> Result<Transport<'fd>, Ending> {
+    let fd = conn.as_fd();
+    let until = Instant::now() + setup.args.handshake_timeout;
+    let wait = |event: PollFlags| match waiter.wait((fd, event), (relay, PollFlags::POLLIN), Some(until)) {
+        Ok(ready) if ready.relay_speaks() || ready.relay_cut() || signal::asked_to_stop() => Err(Ending::Stopped),
+        Ok(_) if Instant::now() >= until => Err(Ending::HandshakeTimeout),
+        Ok(_) => Ok(()),
+        Err(errno) => Err(Trouble::Errno(errno).into()),
+    };
+    let tell_plainly = |ending| {
+        farewell(&mut Transport::plain(fd), waiter, PLAIN_ON_TLS.as_bytes(), false);
+        Err(ending)
+    };
+    match first_byte(conn, wait) {
+        Ok(Some(TLS_HANDSHAKE)) => {}
+        Ok(Some(_)) => return tell_plainly(Ending::PlainOnTls),
+        Ok(None) => return Err(Ending::Done),
+        Err(Ending::HandshakeTimeout) => return tell_plainly(Ending::HandshakeTimeout),
+        Err(ending) => return Err(ending),
+    }
+    let mut stream = accepting(context, crate::tls::Wire(fd)).map_err(|error| {
+        log::error!("{}: {error}", setup.peer);
+        Ending::SetupFailed
+    })?;
+    loop {
+        match handshake_step(&mut stream) {
+            Ok(None) => return Ok(Transport::over_tls(fd, stream)),
+            Ok(Some(event)) => wait(event)?,
+            Err(trouble) => {
+                log::info!("{}: TLS handshake failed: {trouble}", setup.peer);
+                // OpenSSL has sent its alert: let it arrive.
+                farewell(&mut Transport::plain(fd), waiter, &[], false);
+                return Err(Ending::HandshakeFailed);
+            }
+        }
+    }
+}
+
+/// Looks at the first byte without taking it; `None` when the client leaves without a word.
+fn first_byte(conn: &OwnedFd, wait: impl Fn(PollFlags) -> Result<(), Ending>) -> Result<Option<u8>, Ending> {
+    let mut first = [0];
+    loop {
+        wait(PollFlags::POLLIN)?;
+        match peek(conn.as_fd(), &mut first) {
+            Ok(seen) => return Ok(seen.first().copied()),
+            Err(Errno::EAGAIN) => {}
+            Err(errno) => return Err(Trouble::Errno(errno).into()),
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! What the parent keeps of a client: the relay end, and who runs behind it.
+
+use std::net::SocketAddr;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use nix::sys::epoll::EpollFlags;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::WaitStatus;
+use nix::unistd::Pid;
+
+use super::ending::Ending;
+use crate::relay::ParentEnd;
+
+/// Who serves the connection.
+pub enum Runner {
+    Process(Pid),
+    /// Under --no-fork: a thread of the parent.
+    Thread(JoinHandle<Ending>),
+    /// The process has been waited for.
+    Reaped,
+}
+
+pub struct Client {
+    /// `None` when the child's last word has been read, or the child was cut off.
+    pub end: Option<ParentEnd>,
+    pub runner: Runner,
+    pub peer: SocketAddr,
+    pub since: Instant,
+    /// The child's queue is full: nothing is sent to it until epoll says that there is room.
+    pub full: bool,
+    /// The hub has no room: nothing is read from the child until it has.
+    pub unheard: bool,
+    /// Has been told that no more packets come.
+    pub finished: bool,
+}
+
+impl Client {
+    pub fn new(end: ParentEnd, runner: Runner, peer: SocketAddr, since: Instant) -> Client {
+        Client { end: Some(end), runner, peer, since, full: false, unheard: false, finished: false }
+    }
+
+    /// What epoll is to watch for on the relay end.
+    pub fn interest(&self) -> EpollFlags {
+        let mut interest = EpollFlags::empty();
+        interest.set(EpollFlags::EPOLLIN, !self.unheard);
+        interest.set(EpollFlags::EPOLLOUT, self.full);
+        interest
+    }
+
+    /// SIGKILL, to a child of ours that has not been waited for: its pid cannot be another's yet.
+    pub fn kill(&self) {
+        if let Runner::Process(pid) = self.runner {
+            let _ = kill(pid, Signal::SIGKILL);
+        }
+    }
+}
+
+/// A child's end in words, for the log.
+pub fn words(status: WaitStatus) -> String {
+    match status {
+        WaitStatus::Exited(_, code) => {
+            Ending::from_code(code).map_or_else(|| format!("exit code {code}"), |ending| ending.words().into())
+        }
+        WaitStatus::Signaled(_, signal, _) => format!("killed by {signal}"),
+        other => format!("{other:?}"),
+    }
+}

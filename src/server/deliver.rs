@@ -1,0 +1,166 @@
+//! Between the hub and the children: packets in, packets out, and whoever breaks the rules.
+
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::epoll::EpollFlags;
+
+use super::client::Client;
+use super::parent::Parent;
+use crate::error::describe;
+use crate::relay::{FromPair, Id};
+
+/// A child that was cut off has this long to tell its client, then it is killed.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// What reading one packet came to.
+enum Heard {
+    Packet,
+    Nothing,
+    End,
+    Offence(&'static str),
+}
+
+impl Parent<'_> {
+    /// epoll reports a relay end: one packet is read a round, so that all senders get their turn.
+    pub fn hear_child(&mut self, id: Id, flags: EpollFlags, now: Instant) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        if flags.contains(EpollFlags::EPOLLOUT) {
+            client.full = false;
+            self.news = true;
+            self.watch(id);
+        }
+        if flags.intersects(EpollFlags::EPOLLIN | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR) {
+            if self.welcomes(id) {
+                self.hear_packet(id, now);
+            } else {
+                self.stop_hearing(id, flags);
+            }
+        }
+    }
+
+    /// Once the server is stopping, packets are read only to get to their end.
+    fn welcomes(&self, id: Id) -> bool {
+        self.stop_by.is_some() || self.hub.welcomes(id)
+    }
+
+    /// Backpressure: the child's packets stay where they are until the hub has room again.
+    fn stop_hearing(&mut self, id: Id, flags: EpollFlags) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        client.unheard = true;
+        self.unheard.push(id);
+        match &client.end {
+            // A hang-up cannot be masked: level-triggered epoll would report it for ever.
+            Some(end) if flags.contains(EpollFlags::EPOLLHUP) => drop(self.epoll.delete(end)),
+            _ => self.watch(id),
+        }
+    }
+
+    /// Reads one packet, if there is one and the hub has room; false when there was none.
+    pub fn hear_packet(&mut self, id: Id, now: Instant) -> bool {
+        if !self.welcomes(id) {
+            return false;
+        }
+        let Some(end) = self.clients.get(&id).and_then(|client| client.end.as_ref()) else { return false };
+        let heard = match end.receive(&mut self.packet) {
+            Ok(FromPair::Packet(packet)) if packet.length > packet.bytes.len() => Heard::Offence("packet too long"),
+            // Behind our goodbye nobody would hear it any more.
+            Ok(FromPair::Packet(_)) if self.stop_by.is_some() => Heard::Packet,
+            Ok(FromPair::Packet(packet)) => match self.hub.receive(id, packet.bytes, now) {
+                Ok(()) => Heard::Packet,
+                Err(offence) => Heard::Offence(offence.0),
+            },
+            Ok(FromPair::Nothing) => Heard::Nothing,
+            Ok(FromPair::End) => Heard::End,
+            Err(errno) => {
+                log::error!("c{id} relay: {}", describe(errno));
+                Heard::End
+            }
+        };
+        match heard {
+            Heard::Packet => self.news = true,
+            Heard::Nothing => return false,
+            Heard::End => self.part(id, false, now),
+            Heard::Offence(what) => {
+                log::error!("c{id} broke the relay's rules ({what}): killed");
+                if let Some(client) = self.clients.get(&id) {
+                    client.kill();
+                }
+                self.part(id, false, now);
+            }
+        }
+        matches!(heard, Heard::Packet)
+    }
+
+    /// The end of a child's packets: the room is told, the relay end closed.
+    fn part(&mut self, id: Id, slow: bool, now: Instant) {
+        if let Some(end) = self.clients.get_mut(&id).and_then(|client| client.end.take()) {
+            let _ = self.epoll.delete(&end); // a child being forked may hold a copy for a moment
+            if slow {
+                end.cut();
+            }
+            end.close();
+        }
+        self.hub.leave(id, slow, now);
+        self.news = true;
+        self.forget_if_over(id);
+    }
+
+    /// A receiver that has kept the log full for too long.
+    pub fn cut_off(&mut self, id: Id, now: Instant) {
+        if let Some(Client { peer, .. }) = self.clients.get(&id) {
+            let name = self.hub.name(id).unwrap_or_default();
+            log::warn!("c{id} {peer} ({name}) reads too slowly: cut off");
+        }
+        self.leaving.push((now + LAST_WORDS, id));
+        self.part(id, true, now);
+    }
+
+    /// Sends every child what it is owed, as far as its queue takes it.
+    pub fn deliver(&mut self) {
+        if !std::mem::take(&mut self.news) {
+            return;
+        }
+        let mut changed = Vec::new();
+        for (id, client) in &mut self.clients {
+            let Some(end) = client.end.as_ref().filter(|_| !client.full) else { continue };
+            while let Some(packet) = self.hub.next(*id) {
+                let len = packet.len();
+                match end.send(packet) {
+                    Ok(true) => self.hub.delivered(*id, len),
+                    Ok(false) => client.full = true,
+                    // It has closed its end; what it still has to say comes before our reading of that.
+                    Err(Errno::EPIPE | Errno::ECONNRESET) => client.full = true,
+                    Err(errno) => {
+                        log::error!("c{id} cannot be sent {len} bytes: {}: killed", describe(errno));
+                        client.full = true;
+                        client.kill();
+                    }
+                }
+                if client.full {
+                    changed.push(*id);
+                    break;
+                }
+            }
+            if self.stop_by.is_some() && !client.finished && !client.full {
+                end.finish();
+                client.finished = true;
+            }
+        }
+        changed.into_iter().for_each(|id| self.watch(id));
+        self.hub.release();
+        self.hear_again();
+    }
+
+    /// Those who were not heard for want of room, are heard again as soon as there is some.
+    fn hear_again(&mut self) {
+        for id in std::mem::take(&mut self.unheard) {
+            if !self.welcomes(id) {
+                self.unheard.push(id);
+            } else if let Some(client) = self.clients.get_mut(&id) {
+                client.unheard = false;
+                self.watch(id);
+            }
+        }
+    }
+}

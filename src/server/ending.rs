@@ -1,0 +1,119 @@
+//! How a child ends: its exit code, and the words in the parent's log. And the orderly end itself.
+
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::PollFlags;
+
+use super::wait::Waiter;
+use crate::lifecycle::discard;
+use crate::tls::Trouble;
+use crate::transport::Transport;
+
+/// The last words must be taken by the kernel within this time.
+const FLUSH: Duration = Duration::from_secs(3);
+/// Then the peer has this long to close its side.
+const LINGER: Duration = Duration::from_secs(1);
+/// How much is thrown away at a time while lingering.
+const DISCARD_BYTES: usize = 1 << 20;
+
+/// Declares the endings once: name, exit code, words.
+macro_rules! endings {
+    ($($name:ident = $code:literal $words:literal,)*) => {
+        /// Why a connection ended. The number is the child's exit code.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Ending { $($name = $code,)* }
+
+        impl Ending {
+            pub fn from_code(code: i32) -> Option<Ending> {
+                match code { $($code => Some(Ending::$name),)* _ => None }
+            }
+
+            pub fn words(self) -> &'static str {
+                match self { $(Ending::$name => $words,)* }
+            }
+        }
+    };
+}
+
+endings! {
+    Done = 0 "client left",
+    Stopped = 10 "ended with the server",
+    Reset = 11 "client reset the connection",
+    Lost = 12 "connection failed",
+    Truncated = 13 "client left without close_notify",
+    Idle = 14 "idle for too long",
+    Slow = 15 "client read too slowly",
+    PlainOnTls = 16 "client spoke plain text on a TLS port",
+    TlsOnPlain = 17 "client spoke TLS on a plain port",
+    HandshakeFailed = 18 "TLS handshake failed",
+    HandshakeTimeout = 19 "TLS handshake took too long",
+    TlsFailed = 20 "TLS failed",
+    RelayFailed = 21 "relay to the parent failed",
+    SetupFailed = 22 "child could not set itself up",
+    Panicked = 70 "child panicked: this is a bug",
+}
+
+impl From<Trouble> for Ending {
+    fn from(trouble: Trouble) -> Ending {
+        match trouble {
+            Trouble::Errno(Errno::ECONNRESET | Errno::EPIPE) => Ending::Reset,
+            Trouble::Errno(_) => Ending::Lost,
+            Trouble::UnexpectedEof => Ending::Truncated,
+            Trouble::Tls(_) => Ending::TlsFailed,
+        }
+    }
+}
+
+/// Says the last words and closes in a way that lets the peer read them.
+///
+/// Flush, close_notify, FIN; then, unless the peer has said its own end, throw away what it still
+/// sends for at most a second: unread input at close() would send RST, and RST eats the words.
+pub fn farewell(transport: &mut Transport<'_>, waiter: &Waiter, words: &[u8], peer_has_ended: bool) {
+    let until = Instant::now() + FLUSH;
+    let mut rest = words;
+    while !rest.is_empty() {
+        match transport.send(rest) {
+            Ok(0) if !waiter.wait_for(transport.fd(), transport.write_event(), until) => return,
+            Ok(n) => rest = &rest[n..],
+            Err(_) => return, // nobody is left to read them
+        }
+    }
+    while let Ok(false) = transport.finish() {
+        if !waiter.wait_for(transport.fd(), transport.write_event(), until) {
+            return;
+        }
+    }
+    if !peer_has_ended {
+        linger(transport, waiter);
+    }
+}
+
+fn linger(transport: &Transport<'_>, waiter: &Waiter) {
+    let until = Instant::now() + LINGER;
+    loop {
+        match discard(transport.fd(), DISCARD_BYTES) {
+            Ok(0) => return, // the peer has closed too
+            Ok(_) => {}
+            Err(Errno::EAGAIN) if waiter.wait_for(transport.fd(), PollFlags::POLLIN, until) => {}
+            Err(_) => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exit_code_leads_back_to_its_ending() {
+        for code in 0..=255 {
+            if let Some(ending) = Ending::from_code(code) {
+                assert_eq!(ending as i32, code);
+                assert!(!ending.words().is_empty());
+            }
+        }
+        assert_eq!(Ending::from_code(0), Some(Ending::Done));
+        assert_eq!(Ending::from_code(1), None);
+    }
+}

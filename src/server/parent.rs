@@ -1,0 +1,258 @@
+//! The parent's loop: one epoll over the listener, the signals and a relay socket for each child.
+//!
+//! It is single-threaded, never blocks but in epoll_wait(), and never reads a client's bytes.
+//!
+//! Manual: epoll(7), signalfd(2), wait(2)
+
+use std::collections::{BTreeMap, HashMap};
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use openssl::ssl::SslContext;
+
+use super::admit::Door;
+use super::client::{Client, Runner, words};
+use crate::cli::ServerArgs;
+use crate::error::{During, Result};
+use crate::lifecycle::close;
+use crate::limits;
+use crate::relay::{Hub, Id, RELAY_MAX_BYTES};
+use crate::signal::ParentSignals;
+
+/// epoll's marks for what is not a child.
+const LISTENER: u64 = u64::MAX;
+const SIGNALS: u64 = u64::MAX - 1;
+const EVENTS_A_ROUND: usize = 256;
+/// Children that have been told to end are killed after this; the server ends within 5 s.
+const GOODBYE: Duration = Duration::from_millis(4500);
+
+pub struct Parent<'a> {
+    pub args: &'a ServerArgs,
+    pub tls: Option<SslContext>,
+    /// `None` once the server is stopping.
+    pub listener: Option<OwnedFd>,
+    pub door: Door,
+    /// The system had nothing left when it was last asked; one log line an episode.
+    pub exhausted: bool,
+    pub max_clients: u32,
+    pub last_id: Id,
+    pub clients: BTreeMap<Id, Client>,
+    pub hub: Hub,
+    pub epoll: Epoll,
+    signals: ParentSignals,
+    pids: HashMap<Pid, Id>,
+    /// Something happened that may have made packets to deliver.
+    pub news: bool,
+    /// Children that the hub has no room to hear.
+    pub unheard: Vec<Id>,
+    /// Children with a time to be gone by.
+    pub leaving: Vec<(Instant, Id)>,
+    /// Set once: the time by which all children are to be gone.
+    pub stop_by: Option<Instant>,
+    pub packet: Vec<u8>,
+}
+
+impl<'a> Parent<'a> {
+    pub fn new(
+        args: &'a ServerArgs,
+        tls: Option<SslContext>,
+        signals: ParentSignals,
+        listener: OwnedFd,
+    ) -> Result<Self> {
+        let max_clients = limits::clients_that_fit(args.max_clients, limits::raise_open_files());
+        if max_clients < args.max_clients {
+            log::warn!("at most {max_clients} clients, not {}: the limit of open files (ulimit -Hn)", args.max_clients);
+        }
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).during("epoll_create1", "")?;
+        epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER)).during("epoll_ctl", "listener")?;
+        epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, SIGNALS)).during("epoll_ctl", "signalfd")?;
+        Ok(Parent {
+            args,
+            tls,
+            listener: Some(listener),
+            door: Door::default(),
+            exhausted: false,
+            max_clients,
+            last_id: 0,
+            clients: BTreeMap::new(),
+            hub: Hub::new(args.slow_timeout),
+            epoll,
+            signals,
+            pids: HashMap::new(),
+            news: false,
+            unheard: Vec::new(),
+            leaving: Vec::new(),
+            stop_by: None,
+            packet: vec![0; RELAY_MAX_BYTES],
+        })
+    }
+
+    /// Serves until told to stop and every child has gone.
+    pub fn run(mut self) -> Result<()> {
+        let mut events = [EpollEvent::empty(); EVENTS_A_ROUND];
+        while self.stop_by.is_none() || !self.clients.is_empty() {
+            let count = match self.epoll.wait(&mut events, self.timeout()) {
+                Ok(count) => count,
+                Err(Errno::EINTR) => continue,
+                Err(errno) => return Err(errno).during("epoll_wait", ""),
+            };
+            let now = Instant::now();
+            for event in &events[..count] {
+                match event.data() {
+                    LISTENER => self.admit(now)?,
+                    SIGNALS => self.hear_signals(now),
+                    id => self.hear_child(id as Id, event.events(), now),
+                }
+            }
+            self.deliver();
+            self.keep_time(now);
+            self.deliver(); // who was cut off has made room, and news
+        }
+        log::info!("stopped");
+        Ok(())
+    }
+
+    /// A new child: from now on its packets are heard.
+    pub fn register(&mut self, id: Id, client: Client) {
+        self.last_id = id;
+        if let Runner::Process(pid) = client.runner {
+            log::info!("c{id} {} connected, served by pid {pid}", client.peer);
+            self.pids.insert(pid, id);
+        } else {
+            log::info!("c{id} {} connected, served without fork", client.peer);
+        }
+        self.clients.insert(id, client);
+        self.watch(id);
+        self.watch_listener();
+    }
+
+    /// Tells epoll what to watch for on a child's relay end.
+    pub fn watch(&self, id: Id) {
+        let Some(client) = self.clients.get(&id) else { return };
+        let Some(end) = &client.end else { return };
+        let mut event = EpollEvent::new(client.interest(), u64::from(id));
+        let changed = match self.epoll.modify(end, &mut event) {
+            Err(Errno::ENOENT) => self.epoll.add(end, event),
+            result => result,
+        };
+        if let Err(errno) = changed {
+            log::error!("c{id} cannot be watched: {}", crate::error::describe(errno));
+            client.kill();
+        }
+    }
+
+    /// Puts the listener into the wait, or takes it out while nobody is let in.
+    pub fn watch_listener(&self) {
+        let Some(listener) = &self.listener else { return };
+        let interest = if self.door_is_shut() { EpollFlags::empty() } else { EpollFlags::EPOLLIN };
+        if let Err(errno) = self.epoll.modify(listener, &mut EpollEvent::new(interest, LISTENER)) {
+            log::error!("the listener cannot be watched: {}", crate::error::describe(errno));
+        }
+    }
+
+    fn timeout(&self) -> EpollTimeout {
+        let leaving = self.leaving.iter().map(|(when, _)| *when).min();
+        let next = [self.door.deadline(), self.hub.deadline(), leaving, self.stop_by].into_iter().flatten().min();
+        let Some(next) = next else { return EpollTimeout::NONE };
+        // Rounded up: a timeout must not end just before its time.
+        let ms = next.saturating_duration_since(Instant::now()).as_micros().div_ceil(1000);
+        EpollTimeout::try_from(ms).unwrap_or(EpollTimeout::NONE)
+    }
+
+    fn keep_time(&mut self, now: Instant) {
+        self.door.dismiss(now);
+        if self.door.paused_until.is_some_and(|until| until <= now) {
+            self.door.paused_until = None;
+            self.watch_listener();
+        }
+        for id in self.hub.overdue(now) {
+            self.cut_off(id, now);
+        }
+        let (late, leaving) = self.leaving.drain(..).partition::<Vec<_>, _>(|(when, _)| *when <= now);
+        self.leaving = leaving;
+        late.into_iter().for_each(|(_, id)| self.kill_late(id));
+        if self.stop_by.is_some_and(|stop_by| stop_by <= now) {
+            self.clients.keys().copied().collect::<Vec<_>>().into_iter().for_each(|id| self.kill_late(id));
+            self.stop_by = Some(now + GOODBYE);
+        }
+    }
+
+    fn kill_late(&mut self, id: Id) {
+        let Some(client) = self.clients.get(&id) else { return };
+        log::warn!("c{id} {} did not end in time: killed", client.peer);
+        client.kill();
+        if let Runner::Thread(_) = client.runner {
+            self.clients.remove(&id); // a thread cannot be killed; it ends with the process
+        }
+    }
+
+    fn hear_signals(&mut self, now: Instant) {
+        while let Some(signal) = self.signals.next() {
+            match signal {
+                Signal::SIGCHLD => self.reap(),
+                signal => self.stop(signal, now),
+            }
+        }
+    }
+
+    /// Waits for every child that has ended; no zombie stays. Its data may still have to be read.
+    fn reap(&mut self) {
+        loop {
+            let status = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return,
+                Err(Errno::EINTR) => continue,
+                Err(errno) => return log::error!("waitpid: {}", crate::error::describe(errno)),
+                Ok(status) => status,
+            };
+            let Some(id) = status.pid().and_then(|pid| self.pids.remove(&pid)) else { continue };
+            if let Some(client) = self.clients.get_mut(&id) {
+                client.runner = Runner::Reaped;
+                log::info!(
+                    "c{id} {} closed after {} s: {}",
+                    client.peer,
+                    client.since.elapsed().as_secs(),
+                    words(status)
+                );
+            }
+            self.forget_if_over(id);
+        }
+    }
+
+    /// Both must have come, in whatever order: the child's exit, and the end of its packets.
+    pub fn forget_if_over(&mut self, id: Id) {
+        let Some(client) = self.clients.get(&id).filter(|client| client.end.is_none()) else { return };
+        if matches!(client.runner, Runner::Process(_)) {
+            return;
+        }
+        if let Some(Client { runner: Runner::Thread(thread), peer, .. }) = self.clients.remove(&id) {
+            let ending = thread.join().map_or("panicked", |ending| ending.words());
+            log::info!("c{id} {peer} closed: {ending}");
+        }
+        self.watch_listener(); // under --no-fork the next one may come
+    }
+
+    /// First signal: the port closes, children flush and say goodbye. Second: no more patience.
+    fn stop(&mut self, signal: Signal, now: Instant) {
+        if self.stop_by.is_some() {
+            log::info!("{signal} again: children are killed");
+            self.stop_by = Some(now);
+            return;
+        }
+        log::info!("{signal}: stopping, {} clients", self.clients.len());
+        if let Some(listener) = self.listener.take() {
+            let _ = self.epoll.delete(&listener);
+            close(listener);
+        }
+        for id in self.clients.keys().copied().collect::<Vec<_>>() {
+            while self.hear_packet(id, now) {} // what the children have said so far still counts
+        }
+        self.hub.say_goodbye();
+        self.stop_by = Some(now + GOODBYE);
+        self.news = true;
+    }
+}

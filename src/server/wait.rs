@@ -1,0 +1,73 @@
+//! Where a child sleeps: ppoll() on its two sockets, and the only place where SIGTERM gets through.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Instant;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::signal::SigSet;
+use nix::sys::time::TimeSpec;
+
+/// Asking for nothing still reports POLLERR and POLLHUP; POLLPRI is what nobody ever sends here.
+pub const LOSS_ONLY: PollFlags = PollFlags::POLLPRI;
+
+/// What has happened on the client's connection and on the relay.
+#[derive(Clone, Copy, Debug)]
+pub struct Ready {
+    pub conn: PollFlags,
+    pub relay: PollFlags,
+}
+
+impl Ready {
+    /// The connection has failed or was reset: a call on it would say how.
+    pub fn conn_lost(&self) -> bool {
+        self.conn.intersects(PollFlags::POLLERR | PollFlags::POLLHUP)
+    }
+
+    /// There is a packet from the parent, or its end: the wish that the child says goodbye.
+    pub fn relay_speaks(&self) -> bool {
+        self.relay.contains(PollFlags::POLLIN)
+    }
+
+    /// The parent has cut the child off, or is gone.
+    pub fn relay_cut(&self) -> bool {
+        self.relay.contains(PollFlags::POLLHUP)
+    }
+}
+
+/// How a child waits: with the signal mask of a forked child, or, under --no-fork, with no change.
+#[derive(Clone, Copy, Debug)]
+pub struct Waiter {
+    pub mask: Option<SigSet>,
+}
+
+impl Waiter {
+    /// `ppoll(fds, 2, timeout, mask)`: sleeps until an event, `until`, or SIGTERM; the last two give no event.
+    ///
+    /// A connection of which nothing at all is asked is left out. The relay's loss is always watched for.
+    pub fn wait(
+        &self,
+        (conn, conn_events): (BorrowedFd<'_>, PollFlags),
+        (relay, relay_events): (impl AsFd, PollFlags),
+        until: Option<Instant>,
+    ) -> nix::Result<Ready> {
+        let mut fds = [PollFd::new(relay.as_fd(), relay_events), PollFd::new(conn, conn_events)];
+        let count = if conn_events.is_empty() { 1 } else { 2 };
+        self.sleep(&mut fds[..count], until)?;
+        let happened = |at: usize| fds[at].revents().unwrap_or(PollFlags::empty());
+        Ok(Ready { relay: happened(0), conn: if count == 2 { happened(1) } else { PollFlags::empty() } })
+    }
+
+    /// Waits for one event on the connection alone; false when the time is up.
+    pub fn wait_for(&self, conn: BorrowedFd<'_>, event: PollFlags, until: Instant) -> bool {
+        self.sleep(&mut [PollFd::new(conn, event)], Some(until)).is_ok() && Instant::now() < until
+    }
+
+    fn sleep(&self, fds: &mut [PollFd<'_>], until: Option<Instant>) -> nix::Result<()> {
+        let timeout = until.map(|until| TimeSpec::from_duration(until.saturating_duration_since(Instant::now())));
+        match ppoll(fds, timeout, self.mask) {
+            Ok(_) | Err(Errno::EINTR) => Ok(()), // interrupted: `fds` report nothing
+            Err(errno) => Err(errno),
+        }
+    }
+}
