@@ -26,3 +26,5 @@ pub mod transport;
 pub mod relay;
 // The parent, and its children one a connection.
 pub mod server;
+// The other side of the conversation.
+pub mod client;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use sockstep::cli::{Cli, Command};
 use sockstep::error::Error;
-use sockstep::{logging, server};
+use sockstep::{client, logging, server};
 
 const WRONG_USE: u8 = 2;
 
@@ -21,7 +21,10 @@ fn main() -> ExitCode {
             logging::init("server", "info");
             server::run(&args)
         }
-        Command::Client(_) => Ok(()),
+        Command::Client(args) => {
+            logging::init("client", "warn");
+            client::run(&args)
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -6,29 +6,40 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, raise, sigaction, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-/// The parent's signals as a descriptor. Made before the port opens.
-pub struct ParentSignals(SignalFd);
+/// Signals as a descriptor: they are read in the loop that also waits for sockets.
+#[derive(Debug)]
+pub struct Watch(SignalFd);
 
-impl ParentSignals {
-    /// Resets what the starter left behind (a blocked mask, SIGCHLD ignored) and blocks ours.
+impl Watch {
+    /// The parent's: to stop, and children that ended. Made before the port opens.
+    pub fn for_parent() -> nix::Result<Watch> {
+        Watch::over(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGCHLD, Signal::SIGHUP])
+    }
+
+    /// A client's at a terminal: it must not die or rest before the terminal is as it was.
+    pub fn for_terminal() -> nix::Result<Watch> {
+        Watch::over(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGTSTP, Signal::SIGHUP])
+    }
+
+    /// Resets what the starter left behind (a blocked mask, SIGCHLD ignored) and blocks `signals`.
     ///
     /// A SIGHUP that nohup(1) has set to be ignored stays ignored.
-    pub fn take() -> nix::Result<ParentSignals> {
+    fn over(signals: &[Signal]) -> nix::Result<Watch> {
         let mut ours = SigSet::empty();
-        for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGCHLD, Signal::SIGHUP] {
-            let before = dispose(signal, SigHandler::SigDfl)?;
-            if signal == Signal::SIGHUP && matches!(before, SigHandler::SigIgn) {
-                dispose(signal, before)?;
+        for signal in signals {
+            let before = dispose(*signal, SigHandler::SigDfl)?;
+            if *signal == Signal::SIGHUP && matches!(before, SigHandler::SigIgn) {
+                dispose(*signal, before)?;
             } else {
-                ours.add(signal);
+                ours.add(*signal);
             }
         }
         dispose(Signal::SIGPIPE, SigHandler::SigIgn)?;
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&ours), None)?;
-        SignalFd::with_flags(&ours, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map(ParentSignals)
+        SignalFd::with_flags(&ours, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map(Watch)
     }
 
     /// The next signal that has arrived, if any.
@@ -38,10 +49,18 @@ impl ParentSignals {
     }
 }
 
-impl AsFd for ParentSignals {
+impl AsFd for Watch {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+/// Ends this process by `signal`, as if it had never been caught: so the shell sees what happened.
+pub fn die_by(signal: Signal) -> ! {
+    let only = SigSet::from(signal);
+    let _ = dispose(signal, SigHandler::SigDfl).and_then(|_| sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&only), None));
+    let _ = raise(signal);
+    std::process::exit(128 + signal as i32)
 }
 
 static STOP: AtomicBool = AtomicBool::new(false);

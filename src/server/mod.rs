@@ -36,7 +36,7 @@ use crate::cli::{Mode, ServerArgs};
 use crate::error::{During, Result};
 use crate::lifecycle::{AcceptError, SocketOption, accept, bind, close, listen, local_address, set_option, socket};
 use crate::relay::{self, ParentEnd};
-use crate::signal::ParentSignals;
+use crate::signal::Watch;
 use crate::tls::server_context;
 
 /// Runs the server to its end. What can fail, fails before the port opens.
@@ -46,7 +46,7 @@ pub fn run(args: &ServerArgs) -> Result<()> {
         (true, Some(cert), Some(key)) => Some(server_context(cert, key)?),
         _ => None,
     };
-    let signals = ParentSignals::take().during("signalfd", "SIGTERM, SIGINT, SIGHUP, SIGCHLD")?;
+    let signals = Watch::for_parent().during("signalfd", "SIGTERM, SIGINT, SIGHUP, SIGCHLD")?;
     let listener = open_listener(args)?;
     let local = local_address(listener.as_fd()).during("getsockname", args.listen)?;
     let parent = parent::Parent::new(args, tls, signals, listener)?;

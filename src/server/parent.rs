@@ -22,7 +22,7 @@ use crate::error::{During, Result};
 use crate::lifecycle::close;
 use crate::limits;
 use crate::relay::{Hub, Id, RELAY_MAX_BYTES};
-use crate::signal::ParentSignals;
+use crate::signal::Watch;
 
 /// epoll's marks for what is not a child.
 const LISTENER: u64 = u64::MAX;
@@ -44,7 +44,7 @@ pub struct Parent<'a> {
     pub clients: BTreeMap<Id, Client>,
     pub hub: Hub,
     pub epoll: Epoll,
-    signals: ParentSignals,
+    signals: Watch,
     pids: HashMap<Pid, Id>,
     /// Something happened that may have made packets to deliver.
     pub news: bool,
@@ -58,12 +58,7 @@ pub struct Parent<'a> {
 }
 
 impl<'a> Parent<'a> {
-    pub fn new(
-        args: &'a ServerArgs,
-        tls: Option<SslContext>,
-        signals: ParentSignals,
-        listener: OwnedFd,
-    ) -> Result<Self> {
+    pub fn new(args: &'a ServerArgs, tls: Option<SslContext>, signals: Watch, listener: OwnedFd) -> Result<Self> {
         let max_clients = limits::clients_that_fit(args.max_clients, limits::raise_open_files());
         if max_clients < args.max_clients {
             log::warn!("at most {max_clients} clients, not {}: the limit of open files (ulimit -Hn)", args.max_clients);

@@ -1,0 +1,70 @@
+//! The receiving thread: poll(), one recv(), show; until the server ends or is lost.
+
+use std::io::{Write, stdout};
+use std::os::fd::OwnedFd;
+
+use nix::poll::PollFd;
+
+use super::talk::{Heard, Shared};
+use super::wait;
+use crate::error::errno_of;
+use crate::tls::Trouble;
+use crate::transport::Received;
+
+const BUFFER_BYTES: usize = 64 * 1024;
+/// How a record that a TLS server sends begins: an alert or a handshake message (RFC 8446 §5.1).
+const TLS_RECORDS: [[u8; 2]; 2] = [[0x15, 0x03], [0x16, 0x03]];
+
+/// Lives as long as the connection. `_running` closes when it ends: that is how the sender learns of it.
+pub fn receive(shared: &Shared<'_>, _running: OwnedFd) -> Heard {
+    let mut buf = vec![0; BUFFER_BYTES];
+    let mut first = true;
+    let heard = loop {
+        match receive_some(shared, &mut buf) {
+            Ok(Received::Data(n)) => {
+                shared.heard_now();
+                let first = std::mem::take(&mut first);
+                if first && buf.starts_with(b"* ") {
+                    shared.heard_a_notice_first();
+                }
+                if first && TLS_RECORDS.iter().any(|start| buf[..n].starts_with(start)) {
+                    break Heard::TlsRecord;
+                }
+                if let Err(error) = show(shared, &buf[..n]) {
+                    break Heard::OutputFailed(errno_of(&error));
+                }
+            }
+            Ok(Received::Wait) => {}
+            Ok(Received::End) => break Heard::End,
+            Ok(Received::Truncated) => break Heard::Truncated,
+            Err(trouble) => break Heard::Lost(trouble),
+        }
+    };
+    if let Some(mut terminal) = shared.terminal() {
+        terminal.show_rest();
+    }
+    heard
+}
+
+/// Waits without the lock, then reads once with it.
+fn receive_some(shared: &Shared<'_>, buf: &mut [u8]) -> Result<Received, Trouble> {
+    let (more, event) = {
+        let transport = shared.transport();
+        (transport.has_more(), transport.read_event())
+    };
+    if !more {
+        wait(&mut [PollFd::new(shared.fd, event)], None).map_err(Trouble::Errno)?;
+    }
+    shared.transport().receive(buf)
+}
+
+fn show(shared: &Shared<'_>, bytes: &[u8]) -> std::io::Result<()> {
+    match shared.terminal() {
+        Some(mut terminal) => terminal.show(bytes),
+        None => {
+            let mut out = stdout().lock();
+            out.write_all(bytes)?;
+            out.flush()
+        }
+    }
+}

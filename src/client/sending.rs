@@ -1,0 +1,147 @@
+//! The sending side, in the main thread: from standard input to send().
+
+use std::io::{Read, stdin};
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags};
+use nix::sys::signal::{Signal, raise};
+
+use super::editor::Typed;
+use super::talk::{Sent, Shared};
+use super::{happened, wait};
+use crate::error::errno_of;
+use crate::signal::Watch;
+use crate::tls::Trouble;
+
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// Where the words come from, and what else may happen meanwhile.
+pub struct Input<'a> {
+    /// What is said before anything is typed.
+    pub first: Option<String>,
+    /// Readable when the receiving thread has ended.
+    pub ended: &'a OwnedFd,
+    /// At a terminal: Ctrl-C and Ctrl-Z, which must not leave it in a strange state.
+    pub signals: Option<Watch>,
+}
+
+/// What woke the sending side.
+enum Woken {
+    Input,
+    Ended,
+    Signal(Signal),
+}
+
+/// Sends standard input to its end, and then says so: close_notify and `shutdown(SHUT_WR)`.
+pub fn send_input(shared: &Shared<'_>, input: Input<'_>) -> Sent {
+    let mut quit = false;
+    let sent = input.first.as_ref().map_or(Ok(()), |first| send_all(shared, first.as_bytes(), &input));
+    let mut sent = sent.map(|()| None);
+    let mut buf = vec![0; BUFFER_BYTES];
+    while let Ok(None) = sent {
+        sent = match wait_for_input(&input) {
+            Ok(Woken::Input) => match stdin().read(&mut buf) {
+                Ok(0) => Ok(Some(Sent::All)),
+                Ok(n) => pass_on(shared, &buf[..n], &input, &mut quit),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => Ok(None),
+                Err(error) => Ok(Some(Sent::InputFailed(errno_of(&error)))),
+            },
+            Ok(Woken::Ended) => Ok(Some(Sent::Interrupted { quit })),
+            Ok(Woken::Signal(Signal::SIGTSTP)) => {
+                rest(shared);
+                Ok(None)
+            }
+            Ok(Woken::Signal(signal)) => Ok(Some(Sent::Signal(signal))),
+            Err(errno) => Ok(Some(Sent::InputFailed(errno))),
+        };
+    }
+    match sent {
+        Ok(Some(end @ (Sent::All | Sent::Signal(_)))) => finish(shared, &input).map_or_else(Sent::Lost, |()| end),
+        Ok(end) => end.unwrap_or(Sent::All),
+        Err(trouble) => Sent::Lost(trouble),
+    }
+}
+
+fn wait_for_input(input: &Input<'_>) -> nix::Result<Woken> {
+    let stdin = stdin();
+    let mut fds =
+        vec![PollFd::new(input.ended.as_fd(), PollFlags::POLLIN), PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+    if let Some(signals) = &input.signals {
+        fds.push(PollFd::new(signals.as_fd(), PollFlags::POLLIN));
+    }
+    wait(&mut fds, None)?;
+    if happened(&fds[0]) {
+        return Ok(Woken::Ended);
+    }
+    Ok(input.signals.as_ref().and_then(Watch::next).map_or(Woken::Input, Woken::Signal))
+}
+
+/// At a terminal the editor decides what is a line; from a pipe bytes go as they come.
+fn pass_on(shared: &Shared<'_>, bytes: &[u8], input: &Input<'_>, quit: &mut bool) -> Result<Option<Sent>, Trouble> {
+    let Some(typed) = shared.terminal().map(|mut terminal| terminal.type_in(bytes)) else {
+        *quit = is_quit(bytes);
+        return send_all(shared, bytes, input).map(|()| None);
+    };
+    for typed in typed {
+        match typed {
+            Typed::Line(line) => {
+                *quit = is_quit(line.as_bytes());
+                send_all(shared, line.as_bytes(), input)?;
+            }
+            Typed::End => {
+                send_all(shared, shared.farewell().as_bytes(), input)?;
+                return Ok(Some(Sent::All));
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn is_quit(bytes: &[u8]) -> bool {
+    bytes.trim_ascii_end().ends_with(b"/quit")
+}
+
+/// Ctrl-Z: gives the terminal back, sleeps until `fg`, and takes it again.
+fn rest(shared: &Shared<'_>) {
+    if let Some(mut terminal) = shared.terminal() {
+        terminal.give_back();
+        let _ = raise(Signal::SIGSTOP);
+        terminal.take_again();
+    }
+}
+
+/// send() takes what fits; the rest follows when poll() says that there is room.
+fn send_all(shared: &Shared<'_>, mut data: &[u8], input: &Input<'_>) -> Result<(), Trouble> {
+    while !data.is_empty() {
+        let (sent, event) = {
+            let mut transport = shared.transport();
+            (transport.send(data)?, transport.write_event())
+        };
+        data = &data[sent..];
+        if sent == 0 {
+            wait_for_room(shared, event, input)?;
+        }
+    }
+    Ok(())
+}
+
+fn finish(shared: &Shared<'_>, input: &Input<'_>) -> Result<(), Trouble> {
+    loop {
+        let (done, event) = {
+            let mut transport = shared.transport();
+            (transport.finish()?, transport.write_event())
+        };
+        if done {
+            return Ok(());
+        }
+        wait_for_room(shared, event, input)?;
+    }
+}
+
+/// Waits until the connection can go on, or the receiving thread has ended: then nothing can.
+fn wait_for_room(shared: &Shared<'_>, event: PollFlags, input: &Input<'_>) -> Result<(), Trouble> {
+    let mut fds = [PollFd::new(input.ended.as_fd(), PollFlags::POLLIN), PollFd::new(shared.fd, event)];
+    wait(&mut fds, None).map_err(Trouble::Errno)?;
+    if happened(&fds[0]) { Err(Trouble::Errno(Errno::EPIPE)) } else { Ok(()) }
+}

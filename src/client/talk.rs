@@ -1,0 +1,178 @@
+//! Two threads, one connection: this one sends, the other receives, as the course says.
+//!
+//! recv() cannot know when data will come, so a thread of its own waits for it. Under TLS one SSL
+//! object must not be used by two threads at once: it lives behind a mutex, the socket is
+//! non-blocking, and each thread sleeps in poll() WITHOUT the lock and takes it only for the moment
+//! of one read or write. The socket itself may be polled by both.
+//!
+//! Notes: notes/07-connect.md
+//! Manual: poll(2), pthreads(7)
+
+use std::io::{IsTerminal, stdin, stdout};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags};
+use nix::sys::signal::Signal;
+use nix::sys::socket::Shutdown;
+use nix::unistd::pipe2;
+
+use super::receiving::receive;
+use super::sending::{Input, send_input};
+use super::terminal::Terminal;
+use super::{happened, say, wait};
+use crate::cli::ClientArgs;
+use crate::error::{During, Error, Result};
+use crate::lifecycle::shutdown;
+use crate::signal::{Watch, die_by};
+use crate::tls::Trouble;
+use crate::transport::Transport;
+
+/// At a terminal, after Ctrl-D: once the server has been silent for this long, we go.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// What both threads hold.
+pub struct Shared<'fd> {
+    pub fd: BorrowedFd<'fd>,
+    transport: Mutex<Transport<'fd>>,
+    /// `None` when input or output is no terminal: then bytes pass as they are.
+    terminal: Option<Mutex<Terminal>>,
+    last_heard: Mutex<Instant>,
+    /// The server greeted us with a notice: it is a relay, and knows `/quit`.
+    greeted: AtomicBool,
+}
+
+impl<'fd> Shared<'fd> {
+    /// The connection, for the moment of one read or write.
+    pub fn transport(&self) -> MutexGuard<'_, Transport<'fd>> {
+        lock(&self.transport)
+    }
+
+    pub fn terminal(&self) -> Option<MutexGuard<'_, Terminal>> {
+        self.terminal.as_ref().map(lock)
+    }
+
+    pub fn heard_now(&self) {
+        *lock(&self.last_heard) = Instant::now();
+    }
+
+    pub fn heard_a_notice_first(&self) {
+        self.greeted.store(true, Ordering::Relaxed);
+    }
+
+    /// What Ctrl-D means at a terminal: "I go". To a relay that is more than the end of what we
+    /// say: others would see us stay until it learned that nobody listens any more.
+    pub fn farewell(&self) -> &'static str {
+        if self.greeted.load(Ordering::Relaxed) { "/quit\n" } else { "" }
+    }
+}
+
+/// A thread that panicked has left nothing half-done that matters here.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How the receiving thread ended.
+#[derive(Debug)]
+pub enum Heard {
+    End,
+    Truncated,
+    /// The server answers in TLS, and we had not asked for it.
+    TlsRecord,
+    Lost(Trouble),
+    OutputFailed(Errno),
+}
+
+/// Why the sending side stopped. `quit`: the last thing said was `/quit`, so an end is expected.
+#[derive(Debug)]
+pub enum Sent {
+    /// Standard input is at its end.
+    All,
+    /// The receiving thread has ended first.
+    Interrupted {
+        quit: bool,
+    },
+    Lost(Trouble),
+    InputFailed(Errno),
+    Signal(Signal),
+}
+
+/// Talks until standard input or the server ends.
+pub fn talk(transport: Transport<'_>, args: &ClientArgs, peer: &str) -> Result<()> {
+    let at_terminal = stdin().is_terminal() && stdout().is_terminal();
+    let (mut terminal, mut signals) = (None, None);
+    if at_terminal {
+        let how = if args.tls { " (TLS)" } else { "" };
+        say(&format!(
+            "{peer}에 접속했습니다{how}. 한 줄을 쓰고 Enter를 누르면 보냅니다. 끝내려면 Ctrl-D를 누르십시오."
+        ));
+        signals = Some(Watch::for_terminal().during("signalfd", "terminal")?);
+        terminal = Some(Mutex::new(Terminal::open().during("tcsetattr", "stdin")?));
+    }
+    let (fd, transport) = (transport.fd(), Mutex::new(transport));
+    let (last_heard, greeted) = (Mutex::new(Instant::now()), AtomicBool::new(false));
+    let shared = Shared { fd, transport, terminal, last_heard, greeted };
+    // The receiving thread holds the writing end: when it ends, poll() on the other one wakes us.
+    let (ended, running) = pipe2(OFlag::O_CLOEXEC).during("pipe2", "")?;
+    let input = Input { first: args.name.as_ref().map(|name| format!("/name {name}\n")), ended: &ended, signals };
+    let (sent, heard) = thread::scope(|scope| {
+        let receiver = scope.spawn(|| receive(&shared, running));
+        let sent = send_input(&shared, input);
+        let ended_by_itself = wait_for_the_rest(&shared, &sent, &ended);
+        // close() would not wake a thread that sleeps on the socket; shutdown() does.
+        let _ = shutdown(shared.fd, Shutdown::Both);
+        let heard = receiver.join().unwrap_or(Heard::Lost(Trouble::Errno(Errno::EIO)));
+        (sent, ended_by_itself.then_some(heard))
+    });
+    drop(shared); // the terminal is as it was before we speak or die
+    verdict(sent, heard, peer)
+}
+
+/// After our end: what is still owed to us. True when the receiving thread has ended by itself.
+fn wait_for_the_rest(shared: &Shared<'_>, sent: &Sent, ended: &OwnedFd) -> bool {
+    let mut ended = [PollFd::new(ended.as_fd(), PollFlags::POLLIN)];
+    let quiet = match sent {
+        Sent::All if shared.terminal.is_none() => None, // a pipe wants all of it, however long it takes
+        Sent::All | Sent::Lost(_) | Sent::Interrupted { .. } => Some(QUIET),
+        Sent::InputFailed(_) | Sent::Signal(_) => Some(Duration::ZERO),
+    };
+    loop {
+        let left = quiet.map(|quiet| quiet.saturating_sub(lock(&shared.last_heard).elapsed()));
+        if wait(&mut ended, left).is_err() || happened(&ended[0]) {
+            return true;
+        }
+        if quiet.is_some_and(|quiet| lock(&shared.last_heard).elapsed() >= quiet) {
+            return false;
+        }
+    }
+}
+
+/// Whether that was a good end. `heard` is `None` when it was we who left.
+fn verdict(sent: Sent, heard: Option<Heard>, peer: &str) -> Result<()> {
+    let gone = |reason, hint| Err(Error::PeerGone { peer: peer.to_string(), reason, hint: Some(hint) });
+    let lost = |call, trouble| match trouble {
+        Trouble::Errno(errno) => Err(Error::Call { call, object: peer.to_string(), errno }),
+        trouble => Err(Error::Tls { doing: call, object: peer.to_string(), reason: trouble.to_string(), hint: None }),
+    };
+    match (sent, heard) {
+        (Sent::Signal(signal), _) => die_by(signal),
+        (Sent::InputFailed(errno), _) => Err(errno).during("read", "stdin"),
+        (_, Some(Heard::OutputFailed(errno))) => Err(errno).during("write", "stdout"),
+        (_, Some(Heard::TlsRecord)) => {
+            gone("the server answers in TLS", "이 서버는 TLS를 씁니다. --tls를 붙여 다시 접속하십시오.")
+        }
+        (_, Some(Heard::Truncated)) => gone(
+            "closed without close_notify: the end may be missing",
+            "TLS의 끝인사 없이 연결이 끊겼습니다. 서버가 강제로 종료되었거나 누군가 연결을 끊었을 수 있습니다.",
+        ),
+        (_, Some(Heard::Lost(trouble))) => lost("recv", trouble),
+        (Sent::Lost(trouble), _) => lost("send", trouble),
+        (Sent::Interrupted { quit: false }, _) => gone("closed the connection", "서버가 연결을 닫았습니다."),
+        (Sent::All | Sent::Interrupted { quit: true }, _) => Ok(()),
+    }
+}
