@@ -1,0 +1,116 @@
+# sockstep: what a class types. `make` alone explains itself.
+
+STAGE  ?= 3
+LISTEN ?= 127.0.0.1:7000
+SERVER ?= 127.0.0.1:7000
+HOST   ?=
+NAME   ?=
+ARGS   ?=
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+BIN    := $(TARGET)/debug/sockstep
+PORT    = $(lastword $(subst :, ,$(LISTEN)))
+
+SERVER_1 = --mode echo
+SERVER_2 = --mode relay
+SERVER_3 = --mode relay --tls --cert certs/server.pem --key certs/server.key
+CLIENT_3 = --tls --ca certs/ca.pem
+
+RUN_SERVER = $(BIN) server $(SERVER_$(STAGE)) --listen $(LISTEN) $(ARGS)
+RUN_CLIENT = $(BIN) client --connect $(SERVER) $(CLIENT_$(STAGE)) $(if $(NAME),--name $(NAME)) $(ARGS)
+
+# command:package, as Debian and Ubuntu call them
+BUILD_TOOLS = cc:gcc pkg-config:pkg-config
+CERT_TOOLS  = openssl:openssl
+TEST_TOOLS  = strace:strace ss:iproute2 ncat:ncat socat:socat
+
+.DEFAULT_GOAL := help
+.PHONY: help run-server run-client certs ss strace-server test lint doc clean setup build stage build-tools cert-tools test-tools
+
+help:
+	@echo '사용법: make 목표 [변수=값 ...]'
+	@echo
+	@echo '  run-server     서버를 실행합니다. STAGE=1 에코, 2 중계, 3 TLS 중계 (기본값)'
+	@echo '  run-client     클라이언트를 실행합니다. STAGE는 서버와 같아야 합니다'
+	@echo '  certs          수업용 CA와 인증서를 만듭니다. HOST=192.168.0.10처럼 이름을 더할 수 있습니다'
+	@echo '  ss             기다리는 소켓과 맺어진 연결을 봅니다'
+	@echo '  strace-server  서버의 시스템 호출을 strace로 봅니다'
+	@echo '  test           필요한 것을 갖추고 모든 테스트를 실행합니다'
+	@echo '  lint           서식과 clippy를 검사합니다'
+	@echo '  doc            소스 코드의 설명서를 만듭니다 (영어)'
+	@echo '  setup          빌드와 테스트에 필요한 것을 모두 설치합니다'
+	@echo '  clean          빌드한 것을 지웁니다 (인증서는 그대로 둡니다)'
+	@echo
+	@echo '변수: STAGE=$(STAGE) LISTEN=$(LISTEN) SERVER=$(SERVER) HOST=$(HOST) NAME=$(NAME) ARGS=$(ARGS)'
+	@echo '예:   make run-server STAGE=1     다른 터미널에서   make run-client STAGE=1'
+	@echo '      make run-client NAME=철수   make run-server ARGS="--max-clients 10"'
+
+run-server: stage build $(if $(filter 3,$(STAGE)),certs)
+	@echo '다른 터미널에서: make run-client STAGE=$(STAGE)$(if $(filter-out 127.0.0.1:7000,$(LISTEN)), SERVER=$(LISTEN))'
+	$(RUN_SERVER)
+
+run-client: stage build
+	$(RUN_CLIENT)
+
+certs: cert-tools
+	certs/make-certs.sh $(HOST)
+
+ss: test-tools
+	@echo '기다리는 소켓: Recv-Q는 accept()를 기다리는 연결의 수, Send-Q는 대기열의 길이입니다.'
+	ss -tlnp 'sport = :$(PORT)'
+	@echo '맺어진 연결: Recv-Q는 아직 읽지 않은 바이트, Send-Q는 아직 확인받지 못한 바이트입니다.'
+	ss -tnp 'sport = :$(PORT)'
+
+strace-server: stage build test-tools $(if $(filter 3,$(STAGE)),certs)
+	@echo '서버를 strace 아래에서 실행합니다. 다른 터미널에서: make run-client STAGE=$(STAGE)$(if $(filter-out 127.0.0.1:7000,$(LISTEN)), SERVER=$(LISTEN))'
+	@echo '이미 실행 중인 서버를 보려면: sudo strace -f -e trace=%net,%process,close -p $$(pgrep -o -x sockstep)'
+	strace -f -e trace=%net,%process,close $(RUN_SERVER)
+
+build: build-tools
+	cargo build --locked
+
+test: build-tools cert-tools test-tools
+	cargo test --locked
+
+lint: build-tools
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+
+doc: build-tools
+	cargo doc --locked --no-deps
+
+clean:
+	cargo clean
+
+setup: build-tools cert-tools test-tools
+	@echo '필요한 것을 모두 갖추었습니다.'
+
+stage:
+	@case '$(STAGE)' in 1|2|3) ;; *) echo "STAGE는 1, 2, 3 가운데 하나여야 합니다: '$(STAGE)'" >&2; exit 2 ;; esac
+
+# What is missing is installed with apt-get after saying so; without apt-get it is named.
+# $(1): command:package pairs. The last command looks for OpenSSL's headers.
+build-tools:
+	@command -v cargo >/dev/null || { echo 'Rust(cargo)가 없습니다. https://rustup.rs 의 안내대로 설치하십시오.' >&2; exit 1; }
+	@$(call ensure,$(BUILD_TOOLS),pkg-config --exists openssl 2>/dev/null || echo libssl-dev)
+
+cert-tools:
+	@$(call ensure,$(CERT_TOOLS))
+
+test-tools:
+	@$(call ensure,$(TEST_TOOLS))
+
+define ensure
+missing=$$(for pair in $(1); do command -v "$${pair%%:*}" >/dev/null 2>&1 || echo "$${pair##*:}"; done; $(2)); \
+[ -n "$$missing" ] || exit 0; \
+missing=$$(echo $$missing | sed 's/^gcc\b/gcc libc6-dev/'); \
+if ! command -v apt-get >/dev/null 2>&1; then \
+	echo "다음이 필요하지만 apt-get이 없어 설치하지 못합니다. 직접 설치하십시오: $$missing" >&2; exit 1; \
+fi; \
+if [ "$$(id -u)" = 0 ]; then as_root=; elif command -v sudo >/dev/null 2>&1; then as_root=sudo; else \
+	echo "다음을 설치할 권한이 없습니다 (root가 아니고 sudo도 없습니다). 관리자에게 부탁하십시오: apt-get install $$missing" >&2; exit 1; \
+fi; \
+echo "없는 것을 설치합니다: $$missing"; \
+set -x; \
+$$as_root apt-get update -q && $$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing
+endef
