@@ -8,6 +8,8 @@
 //! Manual: SSL_CTX_new(3ssl), SSL_do_handshake(3ssl), SSL_CTX_set_options(3ssl)
 //! Standard: RFC 8446 (TLS 1.3), RFC 5246 (TLS 1.2), RFC 5077 (tickets), RFC 9525 (names)
 
+mod pem;
+
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
@@ -15,17 +17,15 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::poll::PollFlags;
-use openssl::asn1::Asn1Time;
 use openssl::error::ErrorStack;
-use openssl::pkey::{PKey, Private};
 use openssl::ssl::{
     ErrorCode, Ssl, SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions, SslRef, SslSessionCacheMode,
     SslStream, SslVerifyMode, SslVersion,
 };
-use openssl::x509::X509;
 use openssl::x509::store::X509StoreBuilder;
 use openssl::x509::verify::X509CheckFlags;
 
+use self::pem::{file_error, read_certificates, read_key, warn_if_expired};
 use crate::error::{Error, Result, describe, errno_of};
 use crate::lifecycle::{recv, send};
 
@@ -235,46 +235,4 @@ pub fn connecting<'fd>(context: &SslContext, name: &str, wire: Wire<'fd>) -> Res
 
 fn setup_failed(stack: ErrorStack) -> Error {
     Error::Tls { doing: "setup", object: "OpenSSL".into(), reason: reason(&stack), hint: None }
-}
-
-fn file_error(path: &Path, what: &'static str, reason: String, hint: &'static str) -> Error {
-    Error::File { path: path.into(), what, reason, hint }
-}
-
-fn read_file(path: &Path, what: &'static str) -> Result<Vec<u8>> {
-    let hint = "`make certs`로 인증서와 키를 만들 수 있습니다. 파일 이름과 읽기 권한을 확인하십시오.";
-    std::fs::read(path).map_err(|error| file_error(path, what, describe(errno_of(&error)), hint))
-}
-
-fn read_certificates(path: &Path, what: &'static str) -> Result<Vec<X509>> {
-    let hint = "-----BEGIN CERTIFICATE-----로 시작하는 PEM 파일이어야 합니다.";
-    match X509::stack_from_pem(&read_file(path, what)?) {
-        Ok(chain) if !chain.is_empty() => Ok(chain),
-        Ok(_) => Err(file_error(path, what, "no certificate in this file".into(), hint)),
-        Err(stack) => Err(file_error(path, what, format!("not a PEM certificate: {}", reason(&stack)), hint)),
-    }
-}
-
-fn read_key(path: &Path) -> Result<PKey<Private>> {
-    let hint = "-----BEGIN PRIVATE KEY-----로 시작하는, 암호가 걸리지 않은 PEM 파일이어야 합니다.";
-    let pem = read_file(path, "private key")?;
-    warn_if_readable_by_others(path);
-    // An encrypted key would make OpenSSL ask on the terminal: answer that there is no passphrase.
-    PKey::private_key_from_pem_callback(&pem, |_| Ok(0)).map_err(|stack| {
-        let reason = format!("not an unencrypted PEM private key: {}", reason(&stack));
-        file_error(path, "private key", reason, hint)
-    })
-}
-
-fn warn_if_readable_by_others(key: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    if std::fs::metadata(key).is_ok_and(|meta| meta.permissions().mode() & 0o077 != 0) {
-        log::warn!("private key {} can be read by other users: chmod 600 it", key.display());
-    }
-}
-
-fn warn_if_expired(leaf: &X509, path: &Path) {
-    if Asn1Time::days_from_now(0).is_ok_and(|now| leaf.not_after() < now) {
-        log::warn!("certificate {} expired on {}: clients will refuse it", path.display(), leaf.not_after());
-    }
 }

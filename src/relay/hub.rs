@@ -12,15 +12,13 @@ use std::time::{Duration, Instant};
 use super::Id;
 use super::log::Log;
 use super::names::{Names, guest};
-use super::packet::{FROM_HUB, MAX_LINES_BYTES, PREFIX_MAX_BYTES, RELAY_MAX_BYTES, ToHub, append_frame};
+use super::packet::{FROM_HUB, MAX_LINES_BYTES, PREFIX_MAX_BYTES, ToHub, append_frame};
 use crate::text::are_clean_lines;
 
 /// The log and all private frames together never hold more.
-const LOG_BYTES: usize = 4 * 1024 * 1024;
+pub(super) const LOG_BYTES: usize = 4 * 1024 * 1024;
 /// Private frames (answers, `/to`) that may wait for one member.
-const OUTBOX_BYTES: usize = 64 * 1024;
-/// While the log is full, a member that takes less than this in `slow_timeout` is stalled.
-const SLOW_BYTES: u64 = 64 * 1024;
+pub(super) const OUTBOX_BYTES: usize = 64 * 1024;
 /// `/who` names at most so many people.
 const WHO_NAMES: usize = 100;
 
@@ -30,28 +28,28 @@ pub struct Offence(pub &'static str);
 
 #[derive(Debug)]
 pub struct Hub {
-    log: Log,
-    members: BTreeMap<Id, Member>,
+    pub(super) log: Log,
+    pub(super) members: BTreeMap<Id, Member>,
     names: Names,
     /// Bytes in all outboxes.
-    private_bytes: usize,
+    pub(super) private_bytes: usize,
     /// The newest member there has been.
     newest: Id,
     /// Since when the log has been more than half full without a break, after it was full.
-    full_since: Option<Instant>,
-    slow_timeout: Duration,
+    pub(super) full_since: Option<Instant>,
+    pub(super) slow_timeout: Duration,
 }
 
 #[derive(Debug)]
-struct Member {
+pub(super) struct Member {
     name: String,
     /// The log position of the first frame that this member has not got.
-    cursor: u64,
+    pub(super) cursor: u64,
     outbox: VecDeque<Private>,
-    outbox_bytes: usize,
+    pub(super) outbox_bytes: usize,
     /// Bytes taken so far, and how many those were when the log became full.
-    taken: u64,
-    taken_when_full: u64,
+    pub(super) taken: u64,
+    pub(super) taken_when_full: u64,
 }
 
 /// A frame for one member alone, to be read before log position `before`: so order is kept.
@@ -239,48 +237,6 @@ impl Hub {
         let head = self.log.head();
         let tail = self.members.values().map(|member| member.cursor).min().unwrap_or(head);
         self.log.release(tail);
-    }
-
-    /// True while the packet of some child still fits, whatever is in it.
-    pub fn has_room(&self) -> bool {
-        self.log.len() + self.private_bytes + RELAY_MAX_BYTES <= LOG_BYTES
-    }
-
-    /// True while this child's packets are welcome: there is room, and it reads its own answers.
-    pub fn welcomes(&self, id: Id) -> bool {
-        self.has_room() && self.members.get(&id).is_none_or(|member| member.outbox_bytes <= OUTBOX_BYTES)
-    }
-
-    /// When [`Hub::overdue`] has to be asked again, if ever.
-    pub fn deadline(&self) -> Option<Instant> {
-        self.full_since.map(|since| since + self.slow_timeout)
-    }
-
-    /// The members that have kept the log full for longer than the slow timeout.
-    ///
-    /// Stalled is who lags far behind and took next to nothing meanwhile. When nobody is ahead, the
-    /// machine is slow, not the member: then only one who took nothing at all is stalled.
-    pub fn overdue(&mut self, now: Instant) -> Vec<Id> {
-        if self.log.len() + self.private_bytes < LOG_BYTES / 2 {
-            self.full_since = None;
-        } else if self.full_since.is_none() && !self.has_room() {
-            self.full_since = Some(now);
-            for member in self.members.values_mut() {
-                member.taken_when_full = member.taken;
-            }
-        }
-        if self.deadline().is_none_or(|deadline| now < deadline) {
-            return Vec::new();
-        }
-        self.full_since = None; // whoever stays is judged anew
-        let lag = |member: &Member| (self.log.head() - member.cursor) as usize;
-        let somebody_is_ahead = self.members.values().any(|member| lag(member) < LOG_BYTES / 4);
-        let enough = if somebody_is_ahead { SLOW_BYTES } else { 1 };
-        let stalled = |member: &Member| {
-            (lag(member) >= LOG_BYTES / 4 || member.outbox_bytes >= OUTBOX_BYTES / 2)
-                && member.taken - member.taken_when_full < enough
-        };
-        self.members.iter().filter(|(_, member)| stalled(member)).map(|(id, _)| *id).collect()
     }
 
     /// A member's name, for the log.

@@ -1,6 +1,6 @@
 //! The hub's promises, without processes: one order, no gap, bounded memory, nobody frozen.
 
-use super::super::packet::frames;
+use super::super::packet::{RELAY_MAX_BYTES, frames};
 use super::*;
 use proptest::prelude::*;
 

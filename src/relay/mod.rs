@@ -11,6 +11,7 @@ mod hub;
 mod log;
 mod names;
 mod packet;
+mod pressure;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
