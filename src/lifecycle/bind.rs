@@ -12,14 +12,16 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
-use nix::sys::socket::SockaddrStorage;
+use nix::sys::socket::{SockaddrIn, SockaddrIn6, SockaddrStorage};
 
 use crate::lesson::{Call, gate};
 
 /// `bind(fd, addr, addrlen)`: port 0 lets the kernel choose one; [`local_address`] tells which.
 pub fn bind(fd: BorrowedFd<'_>, addr: &SocketAddr) -> nix::Result<()> {
-    let storage = SockaddrStorage::from(*addr);
-    gate(Call::Bind { fd, addr }, || nix::sys::socket::bind(fd.as_raw_fd(), &storage))
+    gate(Call::Bind { fd, addr }, || match *addr {
+        SocketAddr::V4(addr) => nix::sys::socket::bind(fd.as_raw_fd(), &SockaddrIn::from(addr)),
+        SocketAddr::V6(addr) => nix::sys::socket::bind(fd.as_raw_fd(), &SockaddrIn6::from(addr)),
+    })
 }
 
 /// `getsockname(fd)`: the local half of the 4-tuple, as the kernel holds it.

@@ -13,7 +13,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::SockaddrStorage;
+use nix::sys::socket::{SockaddrIn, SockaddrIn6};
 
 use super::option::pending_error;
 use crate::lesson::{Call, gate};
@@ -23,8 +23,11 @@ use crate::lesson::{Call, gate};
 /// connect(2): an interrupted connect() goes on by itself and must not be called again. We wait
 /// until the socket is writable and ask SO_ERROR how it ended.
 pub fn connect(fd: BorrowedFd<'_>, addr: &SocketAddr) -> nix::Result<()> {
-    let storage = SockaddrStorage::from(*addr);
-    match gate(Call::Connect { fd, addr }, || nix::sys::socket::connect(fd.as_raw_fd(), &storage)) {
+    let connected = gate(Call::Connect { fd, addr }, || match *addr {
+        SocketAddr::V4(addr) => nix::sys::socket::connect(fd.as_raw_fd(), &SockaddrIn::from(addr)),
+        SocketAddr::V6(addr) => nix::sys::socket::connect(fd.as_raw_fd(), &SockaddrIn6::from(addr)),
+    });
+    match connected {
         Err(Errno::EINTR) => wait_until_connected(fd),
         result => result,
     }

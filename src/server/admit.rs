@@ -26,8 +26,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 const REFUSAL_LINGER: Duration = Duration::from_secs(1);
 /// Refused newcomers that are held open so; part of `limits::RESERVED_FDS`.
 const REFUSED_AT_MOST: usize = 16;
-/// Room for what a refused newcomer has sent us.
-const DISCARD_BYTES: usize = 1 << 20;
+/// More than a receive buffer holds: one call empties it.
+const DISCARD_BYTES: usize = 1 << 30;
 /// A TLS alert, fatal, access_denied, before any handshake (RFC 8446 §6): all that a TLS client can read.
 const TLS_REFUSAL: [u8; 7] = [21, 3, 3, 0, 2, 2, 49];
 
@@ -36,6 +36,8 @@ const TLS_REFUSAL: [u8; 7] = [21, 3, 3, 0, 2, 2, 49];
 pub struct Door {
     /// While set, accept() is not called: the system had nothing left.
     pub paused_until: Option<Instant>,
+    /// epoll does not report newcomers.
+    pub unwatched: bool,
     refused: VecDeque<(Instant, OwnedFd)>,
     refusals: Throttle,
     losses: Throttle,
@@ -62,7 +64,7 @@ impl Door {
     pub fn dismiss(&mut self, now: Instant) {
         while self.refused.len() > REFUSED_AT_MOST || self.refused.front().is_some_and(|(until, _)| *until <= now) {
             let Some((_, conn)) = self.refused.pop_front() else { return };
-            while matches!(discard(conn.as_fd(), DISCARD_BYTES), Ok(n) if n > 0) {}
+            let _ = discard(conn.as_fd(), DISCARD_BYTES);
             close(conn);
         }
     }

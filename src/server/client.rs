@@ -33,11 +33,13 @@ pub struct Client {
     pub unheard: bool,
     /// Has been told that no more packets come.
     pub finished: bool,
+    /// epoll knows of the relay end.
+    pub watched: bool,
 }
 
 impl Client {
     pub fn new(end: ParentEnd, runner: Runner, peer: SocketAddr, since: Instant) -> Client {
-        Client { end: Some(end), runner, peer, since, full: false, unheard: false, finished: false }
+        Client { end: Some(end), runner, peer, since, full: false, unheard: false, finished: false, watched: false }
     }
 
     /// What epoll is to watch for on the relay end.

@@ -51,7 +51,7 @@ impl Parent<'_> {
         self.unheard.push(id);
         match &client.end {
             // A hang-up cannot be masked: level-triggered epoll would report it for ever.
-            Some(end) if flags.contains(EpollFlags::EPOLLHUP) => drop(self.epoll.delete(end)),
+            Some(end) if flags.contains(EpollFlags::EPOLLHUP) => client.watched = self.epoll.delete(end).is_err(),
             _ => self.watch(id),
         }
     }

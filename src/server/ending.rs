@@ -94,9 +94,8 @@ fn linger(transport: &Transport<'_>, waiter: &Waiter) {
     loop {
         match discard(transport.fd(), DISCARD_BYTES) {
             Ok(0) => return, // the peer has closed too
-            Ok(_) => {}
-            Err(Errno::EAGAIN) if waiter.wait_for(transport.fd(), PollFlags::POLLIN, until) => {}
-            Err(_) => return,
+            Ok(_) | Err(Errno::EAGAIN) if waiter.wait_for(transport.fd(), PollFlags::POLLIN, until) => {}
+            _ => return, // its time is up, or it has reset the connection
         }
     }
 }

@@ -18,7 +18,7 @@ use openssl::ssl::SslContext;
 use super::admit::Door;
 use super::client::{Client, Runner, words};
 use crate::cli::ServerArgs;
-use crate::error::{During, Result};
+use crate::error::{During, Result, describe};
 use crate::lifecycle::close;
 use crate::limits;
 use crate::relay::{Hub, Id, RELAY_MAX_BYTES};
@@ -127,26 +127,26 @@ impl<'a> Parent<'a> {
     }
 
     /// Tells epoll what to watch for on a child's relay end.
-    pub fn watch(&self, id: Id) {
-        let Some(client) = self.clients.get(&id) else { return };
+    pub fn watch(&mut self, id: Id) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
         let Some(end) = &client.end else { return };
         let mut event = EpollEvent::new(client.interest(), u64::from(id));
-        let changed = match self.epoll.modify(end, &mut event) {
-            Err(Errno::ENOENT) => self.epoll.add(end, event),
-            result => result,
-        };
+        let known = std::mem::replace(&mut client.watched, true);
+        let changed = if known { self.epoll.modify(end, &mut event) } else { self.epoll.add(end, event) };
         if let Err(errno) = changed {
-            log::error!("c{id} cannot be watched: {}", crate::error::describe(errno));
+            log::error!("c{id} cannot be watched: {}: killed", describe(errno));
             client.kill();
         }
     }
 
     /// Puts the listener into the wait, or takes it out while nobody is let in.
-    pub fn watch_listener(&self) {
-        let Some(listener) = &self.listener else { return };
-        let interest = if self.door_is_shut() { EpollFlags::empty() } else { EpollFlags::EPOLLIN };
-        if let Err(errno) = self.epoll.modify(listener, &mut EpollEvent::new(interest, LISTENER)) {
-            log::error!("the listener cannot be watched: {}", crate::error::describe(errno));
+    pub fn watch_listener(&mut self) {
+        let shut = self.door_is_shut();
+        let Some(listener) = self.listener.as_ref().filter(|_| self.door.unwatched != shut) else { return };
+        let interest = if shut { EpollFlags::empty() } else { EpollFlags::EPOLLIN };
+        match self.epoll.modify(listener, &mut EpollEvent::new(interest, LISTENER)) {
+            Ok(()) => self.door.unwatched = shut,
+            Err(errno) => log::error!("the listener cannot be watched: {}", describe(errno)),
         }
     }
 
@@ -201,7 +201,7 @@ impl<'a> Parent<'a> {
             let status = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return,
                 Err(Errno::EINTR) => continue,
-                Err(errno) => return log::error!("waitpid: {}", crate::error::describe(errno)),
+                Err(errno) => return log::error!("waitpid: {}", describe(errno)),
                 Ok(status) => status,
             };
             let Some(id) = status.pid().and_then(|pid| self.pids.remove(&pid)) else { continue };
