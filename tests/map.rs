@@ -1,5 +1,5 @@
 //! The map of the house stays true: the order of the modules, the headers of the calls, the one screen.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 use std::fs::read_to_string;
 use std::path::{Path, PathBuf};
@@ -88,7 +88,7 @@ fn socket_bind_listen_accept_fork_stand_on_one_screen() {
     let line_of = |call: &str| {
         let found =
             |line: &&str| !line.trim_start().starts_with("//") && line.contains(call) && !line.starts_with("use ");
-        code.iter().position(|line| found(&line)).unwrap_or_else(|| panic!("no {call} in server/mod.rs"))
+        code.iter().position(found).unwrap_or_else(|| panic!("no {call} in server/mod.rs"))
     };
     let lines: Vec<usize> = [" socket(", " bind(", " listen(", " accept(", "::fork("].map(line_of).into();
     assert!(lines.is_sorted(), "{lines:?}");
@@ -99,7 +99,7 @@ fn socket_bind_listen_accept_fork_stand_on_one_screen() {
 fn the_top_level_is_the_first_slide() {
     let listed = std::process::Command::new("git").args(["ls-files"]).current_dir(root()).output().unwrap();
     if !listed.status.success() {
-        return println!("skipped: not a git checkout");
+        return eprintln!("skipped: not a git checkout");
     }
     let text = String::from_utf8(listed.stdout).unwrap();
     let mut visible: Vec<&str> = text.lines().map(|path| path.split('/').next().unwrap()).collect();

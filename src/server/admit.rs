@@ -27,7 +27,7 @@ const REFUSAL_LINGER: Duration = Duration::from_secs(1);
 /// Refused newcomers that are held open so; part of `limits::RESERVED_FDS`.
 const REFUSED_AT_MOST: usize = 16;
 /// More than a receive buffer holds: one call empties it.
-const DISCARD_BYTES: usize = 1 << 30;
+const DISCARD_BYTES: usize = 1 << 26;
 /// A TLS alert, fatal, access_denied, before any handshake (RFC 8446 §6): all that a TLS client can read.
 const TLS_REFUSAL: [u8; 7] = [21, 3, 3, 0, 2, 2, 49];
 
