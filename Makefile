@@ -16,6 +16,10 @@ SERVER_2 = --mode relay
 SERVER_3 = --mode relay --tls --cert certs/server.pem --key certs/server.key
 CLIENT_3 = --tls --ca certs/ca.pem
 
+# What a student types to reach this server; 0.0.0.0 and [::] are no addresses to connect to.
+REACHED_AS  = $(if $(filter 0.0.0.0:% [::]:%,$(LISTEN)),서버주소:$(PORT),$(LISTEN))
+STUDENT     = make run-client STAGE=$(STAGE)$(if $(filter-out 127.0.0.1:7000,$(LISTEN)), SERVER=$(REACHED_AS))
+
 RUN_SERVER = $(BIN) server $(SERVER_$(STAGE)) --listen $(LISTEN) $(ARGS)
 RUN_CLIENT = $(BIN) client --connect $(SERVER) $(CLIENT_$(STAGE)) $(if $(NAME),--name $(NAME)) $(ARGS)
 
@@ -28,25 +32,25 @@ TEST_TOOLS  = strace:strace ss:iproute2 ncat:ncat socat:socat
 .PHONY: help run-server run-client certs ss strace-server test lint doc clean setup build stage build-tools cert-tools test-tools
 
 help:
-	@echo '사용법: make 목표 [변수=값 ...]'
+	@echo '사용법: make 타깃 [변수=값 ...]'
 	@echo
 	@echo '  run-server     서버를 실행합니다. STAGE=1 에코, 2 중계, 3 TLS 중계 (기본값)'
 	@echo '  run-client     클라이언트를 실행합니다. STAGE는 서버와 같아야 합니다'
-	@echo '  certs          수업용 CA와 인증서를 만듭니다. HOST=192.168.0.10처럼 이름을 더할 수 있습니다'
-	@echo '  ss             기다리는 소켓과 맺어진 연결을 봅니다'
+	@echo '  certs          수업용 CA와 인증서를 만듭니다. HOST=192.168.0.10처럼 주소나 이름을 더할 수 있습니다'
+	@echo '  ss             리스너 소켓과 연결된 소켓을 봅니다'
 	@echo '  strace-server  서버의 시스템 호출을 strace로 봅니다'
-	@echo '  test           필요한 것을 갖추고 모든 테스트를 실행합니다'
+	@echo '  test           필요한 도구를 설치하고 모든 테스트를 실행합니다'
 	@echo '  lint           서식과 clippy를 검사합니다'
-	@echo '  doc            소스 코드의 설명서를 만듭니다 (영어)'
-	@echo '  setup          빌드와 테스트에 필요한 것을 모두 설치합니다'
-	@echo '  clean          빌드한 것을 지웁니다 (인증서는 그대로 둡니다)'
+	@echo '  doc            소스 코드 문서를 만듭니다 (영어)'
+	@echo '  setup          빌드와 테스트에 필요한 도구를 모두 설치합니다'
+	@echo '  clean          빌드 결과물을 지웁니다 (인증서는 그대로 둡니다)'
 	@echo
 	@echo '변수: STAGE=$(STAGE) LISTEN=$(LISTEN) SERVER=$(SERVER) HOST=$(HOST) NAME=$(NAME) ARGS=$(ARGS)'
 	@echo '예:   make run-server STAGE=1     다른 터미널에서   make run-client STAGE=1'
 	@echo '      make run-client NAME=철수   make run-server ARGS="--max-clients 10"'
 
 run-server: stage build $(if $(filter 3,$(STAGE)),certs)
-	@echo '다른 터미널에서: make run-client STAGE=$(STAGE)$(if $(filter-out 127.0.0.1:7000,$(LISTEN)), SERVER=$(LISTEN))'
+	@echo '다른 터미널에서: $(STUDENT)'
 	$(RUN_SERVER)
 
 run-client: stage build
@@ -56,13 +60,13 @@ certs: cert-tools
 	certs/make-certs.sh $(HOST)
 
 ss: test-tools
-	@echo '기다리는 소켓: Recv-Q는 accept()를 기다리는 연결의 수, Send-Q는 대기열의 길이입니다.'
+	@echo '리스너 소켓: Recv-Q는 accept()를 기다리는 연결의 수, Send-Q는 대기열의 최대 길이입니다.'
 	ss -tlnp 'sport = :$(PORT)'
-	@echo '맺어진 연결: Recv-Q는 아직 읽지 않은 바이트, Send-Q는 아직 확인받지 못한 바이트입니다.'
+	@echo '연결된 소켓: Recv-Q는 아직 읽지 않은 바이트 수, Send-Q는 아직 ACK를 받지 못한 바이트 수입니다.'
 	ss -tnp 'sport = :$(PORT)'
 
 strace-server: stage build test-tools $(if $(filter 3,$(STAGE)),certs)
-	@echo '서버를 strace 아래에서 실행합니다. 다른 터미널에서: make run-client STAGE=$(STAGE)$(if $(filter-out 127.0.0.1:7000,$(LISTEN)), SERVER=$(LISTEN))'
+	@echo 'strace로 서버를 실행합니다. 다른 터미널에서: $(STUDENT)'
 	@echo '이미 실행 중인 서버를 보려면: sudo strace -f -e trace=%net,%process,close -p $$(pgrep -o -x sockstep)'
 	strace -f -e trace=%net,%process,close $(RUN_SERVER)
 
@@ -77,13 +81,13 @@ lint: build-tools
 	cargo clippy --locked --all-targets -- -D warnings
 
 doc: build-tools
-	cargo doc --locked --no-deps
+	cargo doc --locked --no-deps --document-private-items
 
 clean:
 	cargo clean
 
 setup: build-tools cert-tools test-tools
-	@echo '필요한 것을 모두 갖추었습니다.'
+	@echo '필요한 도구가 모두 준비되었습니다.'
 
 stage:
 	@case '$(STAGE)' in 1|2|3) ;; *) echo "STAGE는 1, 2, 3 가운데 하나여야 합니다: '$(STAGE)'" >&2; exit 2 ;; esac
@@ -105,12 +109,12 @@ missing=$$(for pair in $(1); do command -v "$${pair%%:*}" >/dev/null 2>&1 || ech
 [ -n "$$missing" ] || exit 0; \
 missing=$$(echo $$missing | sed 's/^gcc\b/gcc libc6-dev/'); \
 if ! command -v apt-get >/dev/null 2>&1; then \
-	echo "다음이 필요하지만 apt-get이 없어 설치하지 못합니다. 직접 설치하십시오: $$missing" >&2; exit 1; \
+	echo "apt-get이 없어 필요한 패키지를 설치할 수 없습니다. 직접 설치하십시오: $$missing" >&2; exit 1; \
 fi; \
 if [ "$$(id -u)" = 0 ]; then as_root=; elif command -v sudo >/dev/null 2>&1; then as_root=sudo; else \
-	echo "다음을 설치할 권한이 없습니다 (root가 아니고 sudo도 없습니다). 관리자에게 부탁하십시오: apt-get install $$missing" >&2; exit 1; \
+	echo "필요한 패키지를 설치할 권한이 없습니다 (root가 아니고 sudo도 없습니다). 관리자에게 요청하십시오: apt-get install $$missing" >&2; exit 1; \
 fi; \
-echo "없는 것을 설치합니다: $$missing"; \
+echo "필요한 패키지를 설치합니다: $$missing"; \
 set -x; \
 $$as_root apt-get update -q && $$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing
 endef

@@ -13,8 +13,9 @@ const HELP: &str = "{about}\n\n사용법: {usage}\n\n{all-args}{after-help}";
 #[command(
     name = "sockstep",
     version,
-    about = "소켓 프로그래밍을 한 호출씩 따라가며 배우는 에코·중계·TLS 서버와 클라이언트입니다.",
+    about = "시스템 호출을 하나씩 따라가며 소켓 프로그래밍을 배우는 에코·중계·TLS 서버와 클라이언트입니다.",
     help_template = HELP,
+    override_usage = "sockstep <명령> [옵션]",
     subcommand_help_heading = "명령",
     subcommand_value_name = "명령",
     disable_help_subcommand = true,
@@ -25,7 +26,7 @@ const HELP: &str = "{about}\n\n사용법: {usage}\n\n{all-args}{after-help}";
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
-    #[arg(short, long, global = true, action = clap::ArgAction::Help, help = "도움말을 보여 줍니다")]
+    #[arg(short, long, global = true, display_order = 1000, action = clap::ArgAction::Help, help = "도움말을 보여 줍니다")]
     help: Option<bool>,
     #[arg(short = 'V', long, action = clap::ArgAction::Version, help = "버전을 보여 줍니다")]
     version: Option<bool>,
@@ -33,9 +34,9 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    #[command(about = "서버를 실행합니다: 에코(1단계), 중계(2단계), TLS 중계(3단계)", help_template = HELP)]
+    #[command(about = "서버를 실행합니다: 에코(1단계), 중계(2단계), TLS 중계(3단계)", help_template = HELP, override_usage = "sockstep server [옵션]")]
     Server(ServerArgs),
-    #[command(about = "서버에 접속해 글을 주고받습니다", help_template = HELP)]
+    #[command(about = "서버에 접속해 글을 주고받습니다", help_template = HELP, override_usage = "sockstep client [옵션]")]
     Client(ClientArgs),
 }
 
@@ -44,7 +45,7 @@ pub enum Command {
 pub enum Mode {
     #[value(help = "받은 바이트를 그대로 돌려줍니다 (1단계)")]
     Echo,
-    #[value(help = "받은 줄을 다른 클라이언트들에게 전합니다 (2·3단계)")]
+    #[value(help = "받은 줄을 다른 클라이언트에게 전합니다 (2·3단계)")]
     Relay,
 }
 
@@ -58,13 +59,13 @@ pub struct ServerArgs {
         hide_possible_values = true,
         hide_default_value = true,
         value_name = "echo|relay",
-        help = "echo: 받은 바이트를 그대로 돌려줍니다. relay: 받은 줄을 다른 클라이언트들에게 전합니다 [기본값: echo]"
+        help = "echo: 받은 바이트를 그대로 돌려줍니다. relay: 받은 줄을 다른 클라이언트에게 전합니다 [기본값: echo]"
     )]
     pub mode: Mode,
     #[arg(long, default_value = "127.0.0.1:7000", hide_default_value = true, value_name = "주소:포트", value_parser = parse_listen,
-          help = "기다릴 주소와 포트. IPv6는 [::1]:7000처럼 적습니다. 포트 0은 커널이 고릅니다 [기본값: 127.0.0.1:7000]")]
+          help = "연결을 기다릴 주소와 포트. IPv6는 [::1]:7000처럼 적습니다. 포트를 0으로 적으면 커널이 고릅니다 [기본값: 127.0.0.1:7000]")]
     pub listen: SocketAddr,
-    #[arg(long, requires_all = ["cert", "key"], help = "TLS 1.2/1.3으로 감쌉니다. --cert와 --key가 필요합니다")]
+    #[arg(long, requires_all = ["cert", "key"], help = "연결을 TLS 1.2/1.3으로 암호화합니다. --cert와 --key가 필요합니다")]
     pub tls: bool,
     #[arg(long, requires = "tls", value_name = "파일", help = "서버 인증서 (PEM, 중간 인증서는 뒤에 이어 붙입니다)")]
     pub cert: Option<PathBuf>,
@@ -74,21 +75,21 @@ pub struct ServerArgs {
           help = "동시에 접속할 수 있는 클라이언트 수 [기본값: 16384]")]
     pub max_clients: u32,
     #[arg(long, default_value_t = 4096, hide_default_value = true, value_name = "수", value_parser = clap::value_parser!(i32).range(0..),
-          help = "listen()의 대기열 길이. 커널은 net.core.somaxconn까지만 받아들입니다 [기본값: 4096]")]
+          help = "listen() 대기열의 최대 길이. net.core.somaxconn보다 크면 커널이 그 값으로 줄입니다 [기본값: 4096]")]
     pub backlog: i32,
     #[arg(long, default_value_t = 65_536, hide_default_value = true, value_name = "바이트", value_parser = clap::value_parser!(u32).range(1..=65_536),
           help = "relay에서 한 줄의 최대 길이, 65536까지 [기본값: 65536]")]
     pub max_line: u32,
     #[arg(long, default_value = "2", hide_default_value = true, value_name = "초", value_parser = parse_positive_seconds,
-          help = "느린 수신자 때문에 기록이 이 시간 넘게 가득 차 있으면 그 수신자를 끊습니다 [기본값: 2]")]
+          help = "느린 수신자 때문에 중계 버퍼가 이 시간 넘게 가득 차 있으면 그 수신자의 연결을 끊습니다 [기본값: 2]")]
     pub slow_timeout: Duration,
     #[arg(long, default_value = "10", hide_default_value = true, value_name = "초", value_parser = parse_positive_seconds,
-          help = "TLS 핸드셰이크 전체에 주는 시간 [기본값: 10]")]
+          help = "TLS 핸드셰이크 전체의 제한 시간 [기본값: 10]")]
     pub handshake_timeout: Duration,
     #[arg(long, default_value = "0", hide_default_value = true, value_name = "초", value_parser = parse_seconds,
-          help = "이 시간 동안 아무것도 보내지 않는 클라이언트를 끊습니다. 0은 끊지 않습니다 [기본값: 0]")]
+          help = "이 시간 동안 아무것도 보내지 않는 클라이언트의 연결을 끊습니다. 0이면 끊지 않습니다 [기본값: 0]")]
     pub idle_timeout: Duration,
-    #[arg(long, help = "fork()하지 않고 한 번에 한 연결씩 부모 프로세스가 처리합니다 (gdb용)")]
+    #[arg(long, help = "fork()하지 않고 부모 프로세스가 연결을 한 번에 하나씩 처리합니다 (gdb용)")]
     pub no_fork: bool,
 }
 
@@ -109,12 +110,12 @@ pub struct ClientArgs {
         long,
         requires = "tls",
         value_name = "파일",
-        help = "믿을 인증 기관(CA)의 인증서 (PEM) [기본값: 시스템의 CA 목록]"
+        help = "신뢰할 인증 기관(CA)의 인증서 (PEM) [기본값: 시스템의 CA 목록]"
     )]
     pub ca: Option<PathBuf>,
     #[arg(long, requires = "tls", value_name = "이름", help = "인증서에 있어야 할 이름 [기본값: --connect의 호스트]")]
     pub server_name: Option<String>,
-    #[arg(long, requires = "tls", help = "인증서를 확인하지 않습니다. 누구와 이야기하는지 알 수 없게 됩니다")]
+    #[arg(long, requires = "tls", help = "인증서를 확인하지 않습니다. 상대가 누구인지 확인할 수 없습니다")]
     pub insecure: bool,
     #[arg(long, value_name = "이름", value_parser = parse_name, help = "중계 서버에서 쓸 이름. 접속하자마자 /name 명령을 보냅니다")]
     pub name: Option<String>,
@@ -131,7 +132,7 @@ impl FromStr for Target {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || "127.0.0.1:7000, localhost:7000, [::1]:7000처럼 '호스트:포트' 꼴로 적으십시오".to_string();
+        let wrong = || "127.0.0.1:7000, localhost:7000, [::1]:7000처럼 '호스트:포트' 형식으로 적으십시오".to_string();
         let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
         let port = port.parse().ok().filter(|port| *port != 0).ok_or("포트는 1부터 65535까지의 수여야 합니다")?;
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
@@ -154,7 +155,7 @@ impl std::fmt::Display for Target {
 
 fn parse_listen(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
-        "127.0.0.1:7000, 0.0.0.0:7000, [::1]:7000처럼 'IP 주소:포트' 꼴로 적으십시오 (포트는 0부터 65535까지)"
+        "127.0.0.1:7000, 0.0.0.0:7000, [::1]:7000처럼 'IP 주소:포트' 형식으로 적으십시오 (포트는 0부터 65535까지)"
             .to_string()
     })
 }
@@ -163,7 +164,7 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
     const MOST_SECONDS: f64 = 86_400.0 * 365.0;
     let seconds: f64 = text.parse().map_err(|_| "초 단위의 수여야 합니다 (예: 10, 0.5)")?;
     if !(0.0..=MOST_SECONDS).contains(&seconds) {
-        return Err("0 이상, 1년 이하의 초여야 합니다".into());
+        return Err("0초 이상, 1년(31536000초) 이하여야 합니다".into());
     }
     Ok(Duration::from_secs_f64(seconds))
 }
@@ -174,7 +175,7 @@ fn parse_positive_seconds(text: &str) -> Result<Duration, String> {
 
 fn parse_name(text: &str) -> Result<String, String> {
     if text.is_empty() || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Err("이름에는 공백이나 제어 문자를 쓸 수 없습니다".into());
+        return Err("이름은 비워 둘 수 없고, 공백이나 제어 문자를 쓸 수 없습니다".into());
     }
     Ok(text.to_string())
 }

@@ -77,26 +77,28 @@ impl Error {
 fn call_hint(call: &str, errno: Errno) -> Option<&'static str> {
     Some(match (call, errno) {
         ("bind" | "listen", Errno::EADDRINUSE) => {
-            "다른 프로세스가 이미 이 포트에서 기다리고 있습니다. `ss -tlnp`로 누구인지 확인하거나 --listen으로 다른 포트를 고르십시오."
+            "다른 프로세스가 이미 이 포트를 쓰고 있습니다. `ss -tanp`로 어느 프로세스인지 확인하거나 --listen으로 다른 포트를 고르십시오."
         }
-        ("bind", Errno::EACCES) => "1024보다 작은 포트는 root만 쓸 수 있습니다. 1024 이상의 포트를 고르십시오.",
+        ("bind", Errno::EACCES) => {
+            "1024보다 작은 포트를 쓰려면 보통 root 권한이 필요합니다. 1024 이상의 포트를 고르십시오."
+        }
         ("bind", Errno::EADDRNOTAVAIL) => {
             "이 주소는 이 컴퓨터의 주소가 아닙니다. `ip addr`로 주소를 확인하십시오. 모든 주소에서 받으려면 0.0.0.0을 쓰십시오."
         }
         ("socket", Errno::EAFNOSUPPORT) => {
-            "이 커널에는 이 주소 체계(IPv6 등)가 꺼져 있습니다. IPv4 주소를 써 보십시오."
+            "이 커널에서는 이 주소 체계(IPv6 등)를 쓸 수 없습니다. IPv4 주소를 써 보십시오."
         }
         ("connect", Errno::ECONNREFUSED) => {
-            "그 주소와 포트에서 기다리는 서버가 없습니다. 서버가 떠 있는지 `ss -tln`으로 확인하십시오."
+            "그 주소와 포트에서 기다리는 서버가 없습니다. 서버 컴퓨터에서 `ss -tln`으로 서버가 실행 중인지 확인하십시오."
         }
         ("connect", Errno::ETIMEDOUT) => "응답이 없습니다. 주소가 맞는지, 방화벽이 막고 있지 않은지 확인하십시오.",
         ("connect", Errno::ENETUNREACH | Errno::EHOSTUNREACH) => {
-            "그 주소까지 가는 길이 없습니다. `ip route`로 네트워크 연결을 확인하십시오."
+            "그 주소에 도달할 수 없습니다. 주소가 맞는지, 상대 컴퓨터가 켜져 있는지, `ip route`에 경로가 있는지 확인하십시오."
         }
         ("recv" | "send", Errno::ECONNRESET | Errno::EPIPE) => {
-            "상대가 연결을 끊었습니다. 서버가 아직 떠 있는지 확인하십시오."
+            "상대가 연결을 끊었습니다. 서버가 아직 실행 중인지 확인하십시오."
         }
-        (_, Errno::EMFILE | Errno::ENFILE) => "열 수 있는 파일 수를 넘었습니다. `ulimit -n`을 확인하십시오.",
+        (_, Errno::EMFILE | Errno::ENFILE) => "열 수 있는 파일 디스크립터 수를 넘었습니다. `ulimit -n`을 확인하십시오.",
         _ => return None,
     })
 }

@@ -164,7 +164,7 @@ fn without_descriptors_it_waits_in_silence_and_recovers() {
         next.send("/who\n");
         next.line_with("* 지금");
         if spare == 1 {
-            assert!(waiting.rest().starts_with("! 서버에 자원이 모자랍니다."));
+            assert!(waiting.rest().starts_with("! 서버의 자원이 부족합니다."));
         } else {
             assert!(waiting.line().starts_with("* 어서 오십시오"));
         }

@@ -54,8 +54,8 @@ fn commands_do_what_help_says() {
         assert!(first.line().contains(command), "{command}");
     }
     first.send("/name 철수\n/who\n//name 아님\n/dance\n/to\n");
-    assert_eq!(first.line_with("/dance"), "! 모르는 명령입니다: /dance. /help를 쳐 보십시오.");
-    assert_eq!(first.line(), "! 이렇게 쓰십시오: /to 이름 할 말");
+    assert_eq!(first.line_with("/dance"), "! 알 수 없는 명령입니다: /dance. /help를 입력해 보십시오.");
+    assert_eq!(first.line(), "! 사용법: /to 이름 할 말");
     assert_eq!(first.line(), "* 이름이 바뀌었습니다: 손님1 → 철수");
     assert_eq!(first.line(), "* 지금 2명: 철수, 손님2");
     assert_eq!(second.line(), "* 이름이 바뀌었습니다: 손님1 → 철수");
@@ -83,7 +83,7 @@ fn a_name_is_not_given_to_another_while_anyone_remembers_its_owner() {
     first.send("/name kim\n");
     second.line_with("kim");
     second.send("/name KIM\n");
-    assert_eq!(second.line(), "! 이름을 바꾸지 못했습니다. 다른 사람이 쓰고 있습니다.");
+    assert_eq!(second.line(), "! 이름을 바꾸지 못했습니다. 다른 사람이 쓰고 있는 이름입니다.");
     drop(first);
     assert_eq!(second.line(), "* kim 님이 나갔습니다.");
     let mut third = server.join();
@@ -127,7 +127,7 @@ fn broken_utf8_is_refused_and_the_connection_stays() {
     let server = relay(&[]);
     let (mut first, mut second) = pair(&server);
     first.send(b"ab\xec\x95\ncd\n");
-    assert_eq!(first.line(), "! UTF-8이 아닌 글자가 있어 전하지 않았습니다.");
+    assert_eq!(first.line(), "! UTF-8이 아닌 바이트가 있어 전하지 않았습니다.");
     assert_eq!(second.line(), "[손님1] cd");
 }
 
@@ -284,7 +284,7 @@ fn a_stopped_child_is_cut_off_and_killed_and_the_others_miss_nothing() {
 fn too_many_are_told_so_and_a_place_that_is_left_is_free_again() {
     let server = relay(&["--max-clients", "2"]);
     let (first, mut second) = pair(&server);
-    assert_eq!(server.connect().rest(), "! 자리가 없습니다. 한 번에 2명까지 접속할 수 있습니다.\n");
+    assert_eq!(server.connect().rest(), "! 자리가 없습니다. 동시에 2명까지 접속할 수 있습니다.\n");
     drop(first);
     second.line_with("나갔습니다");
     server.wait_for_children(1);

@@ -37,7 +37,7 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 pub fn run(args: &ClientArgs) -> Result<()> {
     let context = if args.tls { Some(client_context(args.ca.as_deref(), args.insecure)?) } else { None };
     if args.insecure {
-        say("경고: --insecure는 서버의 인증서를 확인하지 않습니다. 상대가 정말 그 서버인지 알 수 없습니다.");
+        say("경고: --insecure를 쓰면 서버의 인증서를 확인하지 않습니다. 상대가 정말 그 서버인지 알 수 없습니다.");
     }
     let (conn, addr) = open_connection(&args.connect)?;
     let peer = addr.to_string();

@@ -168,7 +168,7 @@ fn verdict(sent: Sent, heard: Option<Heard>, peer: &str) -> Result<()> {
         }
         (_, Some(Heard::Truncated)) => gone(
             "closed without close_notify: the end may be missing",
-            "TLS의 끝인사 없이 연결이 끊겼습니다. 서버가 강제로 종료되었거나 누군가 연결을 끊었을 수 있습니다.",
+            "TLS 종료 알림(close_notify) 없이 연결이 끊겼습니다. 서버가 강제로 종료되었거나 중간에서 누군가 연결을 끊었을 수 있습니다.",
         ),
         (_, Some(Heard::Lost(trouble))) => lost("recv", trouble),
         (Sent::Lost(trouble), _) => lost("send", trouble),

@@ -98,7 +98,7 @@ impl Hub {
         self.announce(id, &format!("* {name} 님이 들어왔습니다."));
         let cursor = self.log.head();
         let welcome = format!(
-            "* 어서 오십시오, {name} 님. 지금 {}명이 있습니다. /help를 치면 명령을 볼 수 있습니다.",
+            "* 어서 오십시오, {name} 님. 지금 {}명이 접속해 있습니다. /help를 입력하면 명령을 볼 수 있습니다.",
             self.members.len() + 1
         );
         let outbox = VecDeque::new();
@@ -131,7 +131,7 @@ impl Hub {
         let oldest = self.members.keys().next().copied().unwrap_or(id);
         let Some(member) = self.members.get_mut(&id) else { return };
         if member.name == name {
-            return self.tell(id, &format!("* 이미 {name} 님입니다."));
+            return self.tell(id, &format!("* 이미 쓰고 있는 이름입니다: {name}"));
         }
         match self.names.claim(id, name, oldest, now) {
             Ok(()) => {
@@ -163,10 +163,13 @@ impl Hub {
         match found.map(|(target, member)| (*target, member.name.clone(), member.outbox_bytes)) {
             None => self.tell(
                 id,
-                &format!("! {} 님은 없습니다. /who로 누가 있는지 볼 수 있습니다.", crate::text::excerpt(to.as_bytes())),
+                &format!(
+                    "! {} 님은 접속해 있지 않습니다. /who로 누가 있는지 볼 수 있습니다.",
+                    crate::text::excerpt(to.as_bytes())
+                ),
             ),
             Some((_, name, waiting)) if waiting > OUTBOX_BYTES => {
-                self.tell(id, &format!("! {name} 님에게 전하지 못했습니다. 받을 것이 너무 밀려 있습니다."));
+                self.tell(id, &format!("! {name} 님에게 전하지 못했습니다. 받지 않은 말이 너무 많이 밀려 있습니다."));
             }
             Some((target, name, _)) => {
                 let from = self.members.get(&id).map_or("", |member| member.name.as_str());
@@ -182,8 +185,14 @@ impl Hub {
         let Some(member) = self.members.remove(&id) else { return };
         self.private_bytes -= member.outbox_bytes;
         self.names.give_up(id, &member.name, self.newest, now);
-        let how = if slow { "너무 느려서 연결이 끊겼습니다" } else { "나갔습니다" };
-        self.announce(id, &format!("* {} 님이 {how}.", member.name));
+        let name = &member.name;
+        self.announce(
+            id,
+            &match slow {
+                true => format!("* {name} 님의 연결이 끊겼습니다. 받는 속도가 너무 느렸습니다."),
+                false => format!("* {name} 님이 나갔습니다."),
+            },
+        );
     }
 
     /// Tells everybody that the server ends.

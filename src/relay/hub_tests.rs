@@ -71,7 +71,7 @@ fn a_private_line_to_nobody_is_refused() {
     let (mut hub, now) = hub_with([1]);
     take_all(&mut hub, 1);
     send(&mut hub, 1, ToHub::Private { to: "유령", text: "있나요" }, now);
-    assert!(take_all(&mut hub, 1).starts_with("! 유령 님은 없습니다."));
+    assert!(take_all(&mut hub, 1).starts_with("! 유령 님은 접속해 있지 않습니다."));
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn only_the_stalled_reader_is_cut_off() {
     hub.leave(2, true, now);
     hub.release();
     assert!(hub.welcomes(1));
-    assert!(take_all(&mut hub, 3).contains("너무 느려서 연결이 끊겼습니다"));
+    assert!(take_all(&mut hub, 3).contains("님의 연결이 끊겼습니다. 받는 속도가 너무 느렸습니다."));
 }
 
 #[test]

@@ -49,9 +49,11 @@ impl Names {
             return Ok(());
         }
         match self.used.get(&key(name)) {
-            Some(other) if other.owner != id && other.given_up.is_none() => return Err("다른 사람이 쓰고 있습니다."),
+            Some(other) if other.owner != id && other.given_up.is_none() => {
+                return Err("다른 사람이 쓰고 있는 이름입니다.");
+            }
             Some(other) if other.owner != id => {
-                return Err("조금 전까지 다른 사람이 쓰던 이름입니다. 헷갈리지 않도록 2분 동안 비워 둡니다.");
+                return Err("조금 전까지 다른 사람이 쓰던 이름입니다. 헷갈리지 않도록 최대 2분 동안 비워 둡니다.");
             }
             Some(own) if own.given_up.is_some() => self.in_quarantine -= 1,
             Some(_) => {}
@@ -95,7 +97,7 @@ fn check_form(id: Id, name: &str) -> Result<(), &'static str> {
         return Err("이름에는 한글, 영문자, 숫자, _, -만 쓸 수 있습니다.");
     }
     if name.starts_with(GUEST) && name != guest(id) {
-        return Err("'손님'으로 시작하는 이름은 서버가 붙입니다.");
+        return Err("'손님'으로 시작하는 이름은 서버만 붙일 수 있습니다.");
     }
     Ok(())
 }

@@ -102,7 +102,7 @@ impl Parent<'_> {
             if let Some(more) = self.door.refusals.pass(now) {
                 log::warn!("refused {peer}: {} clients are here already ({more} more refused)", self.max_clients);
             }
-            let words = format!("! 자리가 없습니다. 한 번에 {}명까지 접속할 수 있습니다.\n", self.max_clients);
+            let words = format!("! 자리가 없습니다. 동시에 {}명까지 접속할 수 있습니다.\n", self.max_clients);
             return self.door.refuse(conn, self.tls.is_some(), &words, now);
         }
         let id = self.last_id + 1;
@@ -113,7 +113,7 @@ impl Parent<'_> {
             }
             Err((errno, conn)) => {
                 self.pause("fork", errno, now);
-                let words = "! 서버에 자원이 모자랍니다. 잠시 뒤에 다시 접속하십시오.\n";
+                let words = "! 서버의 자원이 부족합니다. 잠시 뒤에 다시 접속하십시오.\n";
                 self.door.refuse(conn, self.tls.is_some(), words, now);
             }
         }

@@ -26,7 +26,8 @@ const OUT_MOST_BYTES: usize = OUT_ENOUGH_BYTES + 2 * RELAY_MAX_BYTES;
 /// A client that has said its end stays as long as there is something to hear, and this long after.
 const HALF_CLOSED: Duration = Duration::from_secs(5);
 
-const SENT_ALL: &str = "* 보내기를 마치셨습니다. 다른 사람의 말은 계속 전해 드립니다.\n";
+const SENT_ALL: &str =
+    "* 보내기를 마치셨습니다. 다른 사람의 말은 계속 전해 드리며, 5초 동안 전할 말이 없으면 연결을 닫습니다.\n";
 const TLS_ON_PLAIN: &str = "! 이 포트는 TLS를 쓰지 않습니다. --tls 없이 다시 접속하십시오.\n";
 const TOO_SLOW: &str = "! 받는 속도가 너무 느려서 연결을 끊습니다.\n";
 const TOO_IDLE: &str = "! 오랫동안 아무 말씀이 없어서 연결을 끊습니다.\n";

@@ -26,14 +26,14 @@ enum Said<'a> {
 }
 
 const BYE: &str = "* 안녕히 가십시오.\n";
-const NOT_UTF8: &str = "! UTF-8이 아닌 글자가 있어 전하지 않았습니다.\n";
+const NOT_UTF8: &str = "! UTF-8이 아닌 바이트가 있어 전하지 않았습니다.\n";
 const TOO_LONG: &str = "! 줄이 너무 길어 전하지 않았습니다.\n";
 const HELP: &str = "\
 * /name 이름      내 이름을 바꿉니다
 * /who            누가 있는지 봅니다
 * /to 이름 할 말  한 사람에게만 말합니다
 * /quit           나갑니다
-* //로 시작하는 줄은 /로 시작하는 말이 됩니다. 그 밖의 줄은 모두에게 갑니다.
+* //로 시작하면 /로 시작하는 말을 보냅니다. 그 밖의 줄은 모두에게 전합니다.
 ";
 
 /// Does what a line asks for: passes it to the hub, or answers it at once. A `/quit` is an ending.
@@ -53,9 +53,12 @@ pub fn obey(line: Line<'_>, up: &mut Uplink, out: &mut Outgoing) -> Option<Endin
             answer(out, BYE);
             return Some(Ending::Done);
         }
-        Said::Incomplete(usage) => return answer(out, &format!("! 이렇게 쓰십시오: {usage}\n")),
+        Said::Incomplete(usage) => return answer(out, &format!("! 사용법: {usage}\n")),
         Said::Unknown(word) => {
-            return answer(out, &format!("! 모르는 명령입니다: /{}. /help를 쳐 보십시오.\n", excerpt(word.as_bytes())));
+            return answer(
+                out,
+                &format!("! 알 수 없는 명령입니다: /{}. /help를 입력해 보십시오.\n", excerpt(word.as_bytes())),
+            );
         }
     }
     None

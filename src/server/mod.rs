@@ -110,11 +110,11 @@ fn hand_to_child(
 fn announce(args: &ServerArgs, local: SocketAddr) {
     let stage = match (args.mode, args.tls) {
         (Mode::Echo, false) => "1단계: 에코",
-        (Mode::Echo, true) => "1단계: TLS로 감싼 에코",
+        (Mode::Echo, true) => "1단계: TLS 에코",
         (Mode::Relay, false) => "2단계: 중계",
-        (Mode::Relay, true) => "3단계: TLS로 감싼 중계",
+        (Mode::Relay, true) => "3단계: TLS 중계",
     };
     log::info!("listening on {local}");
     // Nobody may be reading standard output; that is no reason to stop.
-    let _ = writeln!(std::io::stdout(), "{local}에서 기다립니다 ({stage}). 끝내려면 Ctrl-C를 누르십시오.");
+    let _ = writeln!(std::io::stdout(), "{local}에서 연결을 기다립니다 ({stage}). 끝내려면 Ctrl-C를 누르십시오.");
 }

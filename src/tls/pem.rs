@@ -14,7 +14,7 @@ pub fn file_error(path: &Path, what: &'static str, reason: String, hint: &'stati
 }
 
 fn read_file(path: &Path, what: &'static str) -> Result<Vec<u8>> {
-    let hint = "`make certs`로 인증서와 키를 만들 수 있습니다. 파일 이름과 읽기 권한을 확인하십시오.";
+    let hint = "`make certs`로 인증서와 개인 키를 만들 수 있습니다. 파일 이름과 읽기 권한을 확인하십시오.";
     std::fs::read(path).map_err(|error| file_error(path, what, describe(errno_of(&error)), hint))
 }
 
@@ -28,7 +28,7 @@ pub fn read_certificates(path: &Path, what: &'static str) -> Result<Vec<X509>> {
 }
 
 pub fn read_key(path: &Path) -> Result<PKey<Private>> {
-    let hint = "-----BEGIN PRIVATE KEY-----로 시작하는, 암호가 걸리지 않은 PEM 파일이어야 합니다.";
+    let hint = "암호가 걸리지 않은 PEM 개인 키 파일이어야 합니다 (예: -----BEGIN PRIVATE KEY-----).";
     let pem = read_file(path, "private key")?;
     warn_if_readable_by_others(path);
     // An encrypted key would make OpenSSL ask on the terminal: answer that there is no passphrase.
