@@ -225,7 +225,8 @@ pub fn connecting<'fd>(context: &SslContext, name: &str, wire: Wire<'fd>) -> Res
     let mut ssl = Ssl::new(context).map_err(setup_failed)?;
     ssl.set_connect_state();
     let param = ssl.param_mut();
-    param.set_hostflags(X509CheckFlags::NO_PARTIAL_WILDCARDS);
+    // RFC 9525: names are in subjectAltName, and nowhere else.
+    param.set_hostflags(X509CheckFlags::NO_PARTIAL_WILDCARDS | X509CheckFlags::NEVER_CHECK_SUBJECT);
     match name.parse::<IpAddr>() {
         Ok(ip) => param.set_ip(ip),
         Err(_) => param.set_host(name).and_then(|()| ssl.set_hostname(name)),

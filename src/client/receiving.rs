@@ -18,7 +18,7 @@ const TLS_RECORDS: [[u8; 2]; 2] = [[0x15, 0x03], [0x16, 0x03]];
 /// Lives as long as the connection. `_running` closes when it ends: that is how the sender learns of it.
 pub fn receive(shared: &Shared<'_>, _running: OwnedFd) -> Heard {
     let mut buf = vec![0; BUFFER_BYTES];
-    let mut first = true;
+    let (mut first, mut refused) = (true, false);
     let heard = loop {
         match receive_some(shared, &mut buf) {
             Ok(Received::Data(n)) => {
@@ -27,6 +27,7 @@ pub fn receive(shared: &Shared<'_>, _running: OwnedFd) -> Heard {
                 if first && buf.starts_with(b"* ") {
                     shared.heard_a_notice_first();
                 }
+                refused |= first && shared.is_refusal(&buf[..n]);
                 if first && TLS_RECORDS.iter().any(|start| buf[..n].starts_with(start)) {
                     break Heard::TlsRecord;
                 }
@@ -35,7 +36,7 @@ pub fn receive(shared: &Shared<'_>, _running: OwnedFd) -> Heard {
                 }
             }
             Ok(Received::Wait) => {}
-            Ok(Received::End) => break Heard::End,
+            Ok(Received::End) => break if refused { Heard::Refused } else { Heard::End },
             Ok(Received::Truncated) => break Heard::Truncated,
             Err(trouble) => break Heard::Lost(trouble),
         }

@@ -35,31 +35,32 @@ enum Woken {
 
 /// Sends standard input to its end, and then says so: close_notify and `shutdown(SHUT_WR)`.
 pub fn send_input(shared: &Shared<'_>, input: Input<'_>) -> Sent {
-    let mut quit = false;
-    let sent = input.first.as_ref().map_or(Ok(()), |first| send_all(shared, first.as_bytes(), &input));
-    let mut sent = sent.map(|()| None);
-    let mut buf = vec![0; BUFFER_BYTES];
-    while let Ok(None) = sent {
-        sent = match wait_for_input(&input) {
-            Ok(Woken::Input) => match stdin().read(&mut buf) {
-                Ok(0) => Ok(Some(Sent::All)),
-                Ok(n) => pass_on(shared, &buf[..n], &input, &mut quit),
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => Ok(None),
-                Err(error) => Ok(Some(Sent::InputFailed(errno_of(&error)))),
-            },
-            Ok(Woken::Ended) => Ok(Some(Sent::Interrupted { quit })),
-            Ok(Woken::Signal(Signal::SIGTSTP)) => {
-                rest(shared);
-                Ok(None)
-            }
-            Ok(Woken::Signal(signal)) => Ok(Some(Sent::Signal(signal))),
-            Err(errno) => Ok(Some(Sent::InputFailed(errno))),
-        };
-    }
-    match sent {
-        Ok(Some(end @ (Sent::All | Sent::Signal(_)))) => finish(shared, &input).map_or_else(Sent::Lost, |()| end),
-        Ok(end) => end.unwrap_or(Sent::All),
+    match say_everything(shared, &input) {
+        Ok(end @ (Sent::All | Sent::Signal(_))) => finish(shared, &input).map_or_else(Sent::Lost, |()| end),
+        Ok(end) => end,
         Err(trouble) => Sent::Lost(trouble),
+    }
+}
+
+fn say_everything(shared: &Shared<'_>, input: &Input<'_>) -> Result<Sent, Trouble> {
+    if let Some(first) = &input.first {
+        send_all(shared, first.as_bytes(), input)?;
+    }
+    let (mut buf, mut quit) = (vec![0; BUFFER_BYTES], false);
+    loop {
+        match wait_for_input(input) {
+            Ok(Woken::Ended) => return Ok(Sent::Interrupted { quit }),
+            Ok(Woken::Signal(Signal::SIGTSTP)) => rest(shared),
+            Ok(Woken::Signal(signal)) => return Ok(Sent::Signal(signal)),
+            Ok(Woken::Input) => match stdin().read(&mut buf) {
+                Ok(0) => return Ok(Sent::All),
+                Ok(n) if pass_on(shared, &buf[..n], input, &mut quit)? => return Ok(Sent::All),
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Ok(Sent::InputFailed(errno_of(&error))),
+            },
+            Err(errno) => return Ok(Sent::InputFailed(errno)),
+        }
     }
 }
 
@@ -77,11 +78,11 @@ fn wait_for_input(input: &Input<'_>) -> nix::Result<Woken> {
     Ok(input.signals.as_ref().and_then(Watch::next).map_or(Woken::Input, Woken::Signal))
 }
 
-/// At a terminal the editor decides what is a line; from a pipe bytes go as they come.
-fn pass_on(shared: &Shared<'_>, bytes: &[u8], input: &Input<'_>, quit: &mut bool) -> Result<Option<Sent>, Trouble> {
+/// At a terminal the editor decides what is a line; from a pipe bytes go as they come. True after Ctrl-D.
+fn pass_on(shared: &Shared<'_>, bytes: &[u8], input: &Input<'_>, quit: &mut bool) -> Result<bool, Trouble> {
     let Some(typed) = shared.terminal().map(|mut terminal| terminal.type_in(bytes)) else {
         *quit = is_quit(bytes);
-        return send_all(shared, bytes, input).map(|()| None);
+        return send_all(shared, bytes, input).map(|()| false);
     };
     for typed in typed {
         match typed {
@@ -89,13 +90,10 @@ fn pass_on(shared: &Shared<'_>, bytes: &[u8], input: &Input<'_>, quit: &mut bool
                 *quit = is_quit(line.as_bytes());
                 send_all(shared, line.as_bytes(), input)?;
             }
-            Typed::End => {
-                send_all(shared, shared.farewell().as_bytes(), input)?;
-                return Ok(Some(Sent::All));
-            }
+            Typed::End => return send_all(shared, shared.farewell().as_bytes(), input).map(|()| true),
         }
     }
-    Ok(None)
+    Ok(false)
 }
 
 fn is_quit(bytes: &[u8]) -> bool {
@@ -113,6 +111,7 @@ fn rest(shared: &Shared<'_>) {
 
 /// send() takes what fits; the rest follows when poll() says that there is room.
 fn send_all(shared: &Shared<'_>, mut data: &[u8], input: &Input<'_>) -> Result<(), Trouble> {
+    shared.saying(data);
     while !data.is_empty() {
         let (sent, event) = {
             let mut transport = shared.transport();

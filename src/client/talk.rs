@@ -11,7 +11,7 @@
 use std::io::{IsTerminal, stdin, stdout};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -36,6 +36,9 @@ use crate::transport::Transport;
 /// At a terminal, after Ctrl-D: once the server has been silent for this long, we go.
 const QUIET: Duration = Duration::from_secs(1);
 
+/// How a server says no (and a relay only so: its first words are a greeting).
+const REFUSAL: &[u8] = b"! ";
+
 /// What both threads hold.
 pub struct Shared<'fd> {
     pub fd: BorrowedFd<'fd>,
@@ -45,6 +48,8 @@ pub struct Shared<'fd> {
     last_heard: Mutex<Instant>,
     /// The server greeted us with a notice: it is a relay, and knows `/quit`.
     greeted: AtomicBool,
+    /// The first thing that we said looks like a refusal: an echo of it is none.
+    said_bang: OnceLock<bool>,
 }
 
 impl<'fd> Shared<'fd> {
@@ -65,6 +70,16 @@ impl<'fd> Shared<'fd> {
         self.greeted.store(true, Ordering::Relaxed);
     }
 
+    /// About to send `bytes`: the first ones are remembered.
+    pub fn saying(&self, bytes: &[u8]) {
+        self.said_bang.get_or_init(|| bytes.starts_with(REFUSAL));
+    }
+
+    /// True when these first words of the server are a refusal, and not our own words come back.
+    pub fn is_refusal(&self, first: &[u8]) -> bool {
+        first.starts_with(REFUSAL) && self.said_bang.get() != Some(&true)
+    }
+
     /// What Ctrl-D means at a terminal: "I go". To a relay that is more than the end of what we
     /// say: others would see us stay until it learned that nobody listens any more.
     pub fn farewell(&self) -> &'static str {
@@ -81,6 +96,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Debug)]
 pub enum Heard {
     End,
+    /// The server said no, in words that have been shown, and closed.
+    Refused,
     Truncated,
     /// The server answers in TLS, and we had not asked for it.
     TlsRecord,
@@ -115,8 +132,9 @@ pub fn talk(transport: Transport<'_>, args: &ClientArgs, peer: &str) -> Result<(
         terminal = Some(Mutex::new(Terminal::open().during("tcsetattr", "stdin")?));
     }
     let (fd, transport) = (transport.fd(), Mutex::new(transport));
-    let (last_heard, greeted) = (Mutex::new(Instant::now()), AtomicBool::new(false));
-    let shared = Shared { fd, transport, terminal, last_heard, greeted };
+    let last_heard = Mutex::new(Instant::now());
+    let (greeted, said_bang) = (AtomicBool::new(false), OnceLock::new());
+    let shared = Shared { fd, transport, terminal, last_heard, greeted, said_bang };
     // The receiving thread holds the writing end: when it ends, poll() on the other one wakes us.
     let (ended, running) = pipe2(OFlag::O_CLOEXEC).during("pipe2", "")?;
     let input = Input { first: args.name.as_ref().map(|name| format!("/name {name}\n")), ended: &ended, signals };
@@ -166,6 +184,7 @@ fn verdict(sent: Sent, heard: Option<Heard>, peer: &str) -> Result<()> {
         (_, Some(Heard::TlsRecord)) => {
             gone("the server answers in TLS", "이 서버는 TLS를 씁니다. --tls를 붙여 다시 접속하십시오.")
         }
+        (_, Some(Heard::Refused)) => gone("refused the connection", "거절한 이유는 위의 `!` 줄에 있습니다."),
         (_, Some(Heard::Truncated)) => gone(
             "closed without close_notify: the end may be missing",
             "TLS 종료 알림(close_notify) 없이 연결이 끊겼습니다. 서버가 강제로 종료되었거나 중간에서 누군가 연결을 끊었을 수 있습니다.",

@@ -47,6 +47,8 @@ pub(super) struct Member {
     pub(super) cursor: u64,
     outbox: VecDeque<Private>,
     pub(super) outbox_bytes: usize,
+    /// It has asked to leave: once it has everything, its packets end.
+    leaving: bool,
     /// Bytes taken so far, and how many those were when the log became full.
     pub(super) taken: u64,
     pub(super) taken_when_full: u64,
@@ -89,6 +91,11 @@ impl Hub {
             (ToHub::Name(name), true) => self.rename(id, name, now),
             (ToHub::Who, true) => self.tell(id, &self.who()),
             (ToHub::Private { to, text }, true) => self.whisper(id, to, text)?,
+            (ToHub::Leave, true) => {
+                if let Some(member) = self.members.get_mut(&id) {
+                    member.leaving = true;
+                }
+            }
         }
         Ok(())
     }
@@ -102,7 +109,8 @@ impl Hub {
             self.members.len() + 1
         );
         let outbox = VecDeque::new();
-        self.members.insert(id, Member { name, cursor, outbox, outbox_bytes: 0, taken: 0, taken_when_full: 0 });
+        self.members
+            .insert(id, Member { name, cursor, outbox, outbox_bytes: 0, leaving: false, taken: 0, taken_when_full: 0 });
         self.newest = self.newest.max(id);
         self.tell(id, &welcome);
     }
@@ -239,6 +247,11 @@ impl Hub {
             }
             _ => member.cursor += len as u64,
         }
+    }
+
+    /// True when a member has asked to leave and has got everything.
+    pub fn may_leave(&self, id: Id) -> bool {
+        self.members.get(&id).is_some_and(|member| member.leaving) && self.next(id).is_none()
     }
 
     /// Gives back the room of what everybody has got. Call it after a round of deliveries.

@@ -34,6 +34,8 @@ pub enum ToHub<'a> {
     Who,
     /// `/to NAME text`
     Private { to: &'a str, text: &'a str },
+    /// `/quit`: the child wants what is owed to it, and then the end.
+    Leave,
 }
 
 impl<'a> ToHub<'a> {
@@ -43,6 +45,7 @@ impl<'a> ToHub<'a> {
             ToHub::Lines(lines) => ["T", lines].concat().into_bytes(),
             ToHub::Name(name) => ["N", name].concat().into_bytes(),
             ToHub::Who => b"W".to_vec(),
+            ToHub::Leave => b"L".to_vec(),
             ToHub::Private { to, text } => ["P", to, " ", text].concat().into_bytes(),
         }
     }
@@ -56,6 +59,7 @@ impl<'a> ToHub<'a> {
             b'T' => Some(ToHub::Lines(content)),
             b'N' => Some(ToHub::Name(content)),
             b'W' if content.is_empty() => Some(ToHub::Who),
+            b'L' if content.is_empty() => Some(ToHub::Leave),
             b'P' => content.split_once(' ').map(|(to, text)| ToHub::Private { to, text }),
             _ => None,
         }
@@ -109,6 +113,7 @@ mod tests {
             ToHub::Name("철수"),
             ToHub::Who,
             ToHub::Private { to: "영희", text: "a b" },
+            ToHub::Leave,
         ];
         for request in requests {
             assert_eq!(ToHub::decode(&request.encode()), Some(request));

@@ -31,6 +31,7 @@ const SENT_ALL: &str =
 const TLS_ON_PLAIN: &str = "! 이 포트는 TLS를 쓰지 않습니다. --tls 없이 다시 접속하십시오.\n";
 const TOO_SLOW: &str = "! 받는 속도가 너무 느려서 연결을 끊습니다.\n";
 const TOO_IDLE: &str = "! 오랫동안 아무 말씀이 없어서 연결을 끊습니다.\n";
+const BYE: &str = "* 안녕히 가십시오.\n";
 const CHILD_ENDS: &str = "* 이 연결을 맡은 자식 프로세스가 종료됩니다.\n";
 
 struct Chat<'a, 'fd> {
@@ -43,6 +44,8 @@ struct Chat<'a, 'fd> {
     packet: Vec<u8>,
     /// The client has closed its half: it may still listen.
     peer_ended: bool,
+    /// The client has said `/quit`: nothing more is read, but it hears what is owed to it.
+    quitting: bool,
     /// Nothing more is read from the client; the child ends so when the hub has taken all lines.
     ending: Option<Ending>,
     /// Nothing more can be written to the client.
@@ -62,6 +65,7 @@ pub fn serve(transport: Transport<'_>, relay: &ChildEnd, setup: &Setup<'_>, wait
         out: Outgoing::default(),
         packet: vec![0; RELAY_MAX_BYTES],
         peer_ended: false,
+        quitting: false,
         ending: None,
         mute: false,
         last_heard: None,
@@ -109,7 +113,11 @@ impl Chat<'_, '_> {
     }
 
     fn may_read(&self) -> bool {
-        !self.peer_ended && self.ending.is_none() && self.up.is_empty() && self.out.len() < OUT_MOST_BYTES
+        !self.peer_ended
+            && !self.quitting
+            && self.ending.is_none()
+            && self.up.is_empty()
+            && self.out.len() < OUT_MOST_BYTES
     }
 
     /// The time at which the child ends by itself, and how.
@@ -133,7 +141,7 @@ impl Chat<'_, '_> {
             return self.end_now(CHILD_ENDS, Ending::Stopped);
         }
         if ready.relay_speaks() && !self.hear_hub() {
-            return Some(Ending::Stopped);
+            return if self.quitting { self.end_now(BYE, Ending::Done) } else { Some(Ending::Stopped) };
         }
         if self.peer_ended && ready.conn_lost() {
             self.ending = Some(Ending::Done);
@@ -178,8 +186,8 @@ impl Chat<'_, '_> {
             Ok(Received::Data(n)) => self.hear_bytes(&buf[..n]),
             Ok(Received::Wait) => {}
             Ok(Received::End) => {
-                let Chat { lines, up, out, ending, .. } = self;
-                lines.finish(|line| *ending = ending.or_else(|| obey(line, up, out)));
+                let Chat { lines, up, out, quitting, .. } = self;
+                lines.finish(|line| *quitting = *quitting || obey(line, up, out));
                 self.half_close();
             }
             Ok(Received::Truncated) => {
@@ -204,8 +212,8 @@ impl Chat<'_, '_> {
             self.ending = Some(Ending::TlsOnPlain);
             return;
         }
-        let Chat { lines, up, out, ending, .. } = self;
-        lines.feed(bytes, |line| *ending = ending.or_else(|| obey(line, up, out))); // nothing behind a /quit counts
+        let Chat { lines, up, out, quitting, .. } = self;
+        lines.feed(bytes, |line| *quitting = *quitting || obey(line, up, out)); // nothing behind a /quit counts
     }
 
     /// The client has said its end. Whether it still listens, the answer to these words will show.

@@ -1,6 +1,5 @@
 //! The commands of the relay, and the Korean answers that need no hub.
 
-use super::ending::Ending;
 use super::lines::Line;
 use super::outgoing::Outgoing;
 use super::uplink::Uplink;
@@ -25,7 +24,6 @@ enum Said<'a> {
     Unknown(&'a str),
 }
 
-const BYE: &str = "* 안녕히 가십시오.\n";
 const NOT_UTF8: &str = "! UTF-8이 아닌 바이트가 있어 전하지 않았습니다.\n";
 const TOO_LONG: &str = "! 줄이 너무 길어 전하지 않았습니다.\n";
 const HELP: &str = "\
@@ -36,8 +34,8 @@ const HELP: &str = "\
 * //로 시작하면 /로 시작하는 말을 보냅니다. 그 밖의 줄은 모두에게 전합니다.
 ";
 
-/// Does what a line asks for: passes it to the hub, or answers it at once. A `/quit` is an ending.
-pub fn obey(line: Line<'_>, up: &mut Uplink, out: &mut Outgoing) -> Option<Ending> {
+/// Does what a line asks for: passes it to the hub, or answers it at once. True after `/quit`.
+pub fn obey(line: Line<'_>, up: &mut Uplink, out: &mut Outgoing) -> bool {
     let said = match line {
         Line::Text(text) => parse(text),
         Line::TooLong => return answer(out, TOO_LONG),
@@ -50,8 +48,8 @@ pub fn obey(line: Line<'_>, up: &mut Uplink, out: &mut Outgoing) -> Option<Endin
         Said::To { name, text } => up.ask(&ToHub::Private { to: &excerpt(name.as_bytes()), text: &escaped(text) }),
         Said::Help => return answer(out, HELP),
         Said::Quit => {
-            answer(out, BYE);
-            return Some(Ending::Done);
+            up.ask(&ToHub::Leave);
+            return true;
         }
         Said::Incomplete(usage) => return answer(out, &format!("! 사용법: {usage}\n")),
         Said::Unknown(word) => {
@@ -61,12 +59,12 @@ pub fn obey(line: Line<'_>, up: &mut Uplink, out: &mut Outgoing) -> Option<Endin
             );
         }
     }
-    None
+    false
 }
 
-fn answer(out: &mut Outgoing, words: &str) -> Option<Ending> {
+fn answer(out: &mut Outgoing, words: &str) -> bool {
     out.push(words.as_bytes());
-    None
+    false
 }
 
 fn parse(line: &str) -> Said<'_> {

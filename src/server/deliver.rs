@@ -117,13 +117,16 @@ impl Parent<'_> {
     }
 
     /// Sends every child what it is owed, as far as its queue takes it.
-    pub fn deliver(&mut self) {
-        if !std::mem::take(&mut self.news) {
-            return;
+    pub fn deliver(&mut self, now: Instant) {
+        while std::mem::take(&mut self.news) {
+            self.deliver_once(now);
         }
+    }
+
+    fn deliver_once(&mut self, now: Instant) {
         let mut changed = Vec::new();
         for (id, client) in &mut self.clients {
-            let Some(end) = client.end.as_ref().filter(|_| !client.full) else { continue };
+            let Some(end) = client.end.as_ref().filter(|_| !client.full && !client.finished) else { continue };
             while let Some(packet) = self.hub.next(*id) {
                 let len = packet.len();
                 match end.send(packet) {
@@ -142,9 +145,14 @@ impl Parent<'_> {
                     break;
                 }
             }
-            if self.stop_by.is_some() && !client.finished && !client.full {
-                end.finish();
+            if self.hub.may_leave(*id) {
+                self.hub.leave(*id, false, now);
+                self.news = true;
                 client.finished = true;
+            }
+            client.finished |= self.stop_by.is_some() && !client.full;
+            if client.finished {
+                end.finish();
             }
         }
         changed.into_iter().for_each(|id| self.watch(id));

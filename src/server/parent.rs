@@ -104,9 +104,9 @@ impl<'a> Parent<'a> {
                     id => self.hear_child(id as Id, event.events(), now),
                 }
             }
-            self.deliver();
+            self.deliver(now);
             self.keep_time(now);
-            self.deliver(); // who was cut off has made room, and news
+            self.deliver(now); // who was cut off has made room, and news
         }
         log::info!("stopped");
         Ok(())
