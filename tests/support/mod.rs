@@ -1,6 +1,9 @@
 //! What every test needs: the real binary, real sockets, deadlines, and nothing left behind.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
+pub mod program;
+pub mod tls;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
@@ -145,19 +148,13 @@ pub fn proc_kb(pid: i32, file: &str, key: &str) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// A client over a plain TCP socket. Reads have a deadline.
-pub struct Peer {
-    pub stream: TcpStream,
+/// A client over a plain TCP socket, or over TLS (tls.rs). Reads have a deadline.
+pub struct Peer<S = TcpStream> {
+    pub stream: S,
     read: Vec<u8>,
 }
 
-impl Peer {
-    pub fn new(stream: TcpStream) -> Peer {
-        stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        stream.set_write_timeout(Some(DEADLINE)).unwrap();
-        Peer { stream, read: Vec::new() }
-    }
-
+impl<S: Read + Write> Peer<S> {
     pub fn send(&mut self, data: impl AsRef<[u8]>) {
         self.stream.write_all(data.as_ref()).unwrap();
     }
@@ -201,6 +198,14 @@ impl Peer {
         let mut rest = std::mem::take(&mut self.read);
         self.stream.read_to_end(&mut rest).expect("the end before the deadline");
         String::from_utf8(rest).unwrap()
+    }
+}
+
+impl Peer {
+    pub fn new(stream: TcpStream) -> Peer {
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream.set_write_timeout(Some(DEADLINE)).unwrap();
+        Peer { stream, read: Vec::new() }
     }
 
     pub fn half_close(&self) {

@@ -1,0 +1,192 @@
+//! What `make certs` makes: keys for one pair of eyes, names for every host, and nothing twice.
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use openssl::nid::Nid;
+use openssl::pkey::PKey;
+use openssl::x509::{GeneralNameRef, X509};
+use support::*;
+use tempfile::tempdir;
+
+const ALL: [&str; 6] = ["ca.key", "ca.pem", "client.key", "client.pem", "server.key", "server.pem"];
+const SERVER: [&str; 2] = ["server.key", "server.pem"];
+const CLIENT: [&str; 2] = ["client.key", "client.pem"];
+
+/// Every file of the folder, hidden ones too, and what is in it.
+fn contents(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let files = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    files.map(|path| (path.file_name().unwrap().to_str().unwrap().into(), fs::read(path).unwrap())).collect()
+}
+
+/// Runs the script again and returns the names of the files that are others than before.
+fn changes(dir: &Path, hosts: &[&str]) -> Vec<String> {
+    let before = contents(dir);
+    make_certs(dir, hosts);
+    let after = contents(dir);
+    assert!(after.keys().eq(ALL.iter()), "all six, and nothing left over: {:?}", after.keys());
+    after.into_iter().filter(|(name, now)| before.get(name) != Some(now)).map(|(name, _)| name).collect()
+}
+
+fn certificate(dir: &Path, name: &str) -> X509 {
+    X509::from_pem(&fs::read(dir.join(name)).unwrap()).unwrap()
+}
+
+/// The names of the server's certificate, as text.
+fn names(dir: &Path) -> BTreeSet<String> {
+    let names = certificate(dir, "server.pem").subject_alt_names().unwrap();
+    let text = |name: &GeneralNameRef| match (name.dnsname(), name.ipaddress()) {
+        (Some(dns), _) => dns.to_string(),
+        (_, Some(ip)) => match <[u8; 16]>::try_from(ip) {
+            Ok(ip) => IpAddr::from(ip).to_string(),
+            Err(_) => IpAddr::from(<[u8; 4]>::try_from(ip).unwrap()).to_string(),
+        },
+        _ => panic!("neither DNS nor IP"),
+    };
+    names.iter().map(text).collect()
+}
+
+fn expected(more: &[&str]) -> BTreeSet<String> {
+    ["localhost", "127.0.0.1", "::1"].iter().chain(more).map(|name| name.to_string()).collect()
+}
+
+fn verify(dir: &Path, args: &[&str]) -> Output {
+    Command::new("openssl")
+        .args(["verify", "-x509_strict", "-CAfile", "ca.pem"])
+        .args(args)
+        .current_dir(dir)
+        .output()
+        .unwrap()
+}
+
+fn assert_verifies(dir: &Path, args: &[&str]) {
+    let verified = verify(dir, args);
+    assert!(verified.status.success(), "{args:?}: {}", String::from_utf8_lossy(&verified.stderr));
+}
+
+#[test]
+fn keys_are_private_and_on_p256_and_fit_their_certificates() {
+    let dir = tempdir().unwrap();
+    make_certs(dir.path(), &[]);
+    assert!(contents(dir.path()).keys().eq(ALL.iter()));
+    for name in ["ca", "server", "client"] {
+        let path = dir.path().join(name).with_extension("key");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600, "{name}");
+        let key = PKey::private_key_from_pem(&fs::read(path).unwrap()).unwrap();
+        assert_eq!(key.ec_key().unwrap().group().curve_name(), Some(Nid::X9_62_PRIME256V1));
+        let certificate = certificate(dir.path(), &format!("{name}.pem"));
+        assert!(certificate.public_key().unwrap().public_eq(&key), "{name}");
+        assert_eq!(certificate.signature_algorithm().object().nid(), Nid::ECDSA_WITH_SHA256);
+    }
+}
+
+#[test]
+fn the_server_has_the_local_names_and_those_given() {
+    for hosts in [&[][..], &["192.0.2.7"], &["class.example", "192.0.2.7", "2001:db8::1", "localhost", "::1"]] {
+        let dir = tempdir().unwrap();
+        make_certs(dir.path(), hosts);
+        assert_eq!(names(dir.path()), expected(hosts));
+        for host in expected(hosts) {
+            let check = if host.parse::<IpAddr>().is_ok() { "-verify_ip" } else { "-verify_hostname" };
+            assert_verifies(dir.path(), &["-purpose", "sslserver", check, &host, "server.pem"]);
+        }
+        assert!(!verify(dir.path(), &["-verify_hostname", "other.example", "server.pem"]).status.success());
+    }
+}
+
+#[test]
+fn each_certificate_is_for_its_purpose_and_for_no_other() {
+    let dir = tempdir().unwrap();
+    make_certs(dir.path(), &[]);
+    for (name, good, bad) in [("server.pem", "sslserver", "sslclient"), ("client.pem", "sslclient", "sslserver")] {
+        assert_verifies(dir.path(), &["-purpose", good, name]);
+        let refused = verify(dir.path(), &["-purpose", bad, name]);
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("certificate purpose"), "{name} for {bad}");
+    }
+}
+
+#[test]
+fn running_it_again_changes_nothing() {
+    let dir = tempdir().unwrap();
+    let hosts = ["class.example", "192.0.2.7", "2001:db8::1"];
+    make_certs(dir.path(), &hosts);
+    for hosts in [&hosts[..], &hosts[1..], &["localhost", "127.0.0.1", "::1"], &[]] {
+        assert_eq!(changes(dir.path(), hosts), [""; 0], "{hosts:?}");
+    }
+}
+
+#[test]
+fn a_new_host_renews_the_server_alone() {
+    let dir = tempdir().unwrap();
+    make_certs(dir.path(), &[]);
+    for host in ["class.example", "192.0.2.7", "2001:db8::1"] {
+        assert_eq!(changes(dir.path(), &[host]), SERVER);
+        assert_eq!(names(dir.path()), expected(&[host]));
+        assert_verifies(dir.path(), &["-purpose", "sslserver", "server.pem"]);
+    }
+}
+
+/// A file of the same kind that belongs to somebody else.
+fn other_than(name: &str) -> String {
+    if name.starts_with("client") {
+        name.replace("client", "server")
+    } else {
+        format!("client.{}", &name[name.len() - 3..])
+    }
+}
+
+#[test]
+fn what_is_missing_broken_or_no_pair_is_made_again() {
+    let dir = tempdir().unwrap();
+    make_certs(dir.path(), &[]);
+    for (harmed, harm) in ALL.iter().flat_map(|name| ["gone", "spoilt", "no pair"].map(|harm| (*name, harm))) {
+        let path = dir.path().join(harmed);
+        let other = fs::read(dir.path().join(other_than(harmed))).unwrap();
+        match harm {
+            "gone" => fs::remove_file(&path),
+            "spoilt" => fs::write(&path, "-----BEGIN 안녕-----\n"),
+            _ => fs::write(&path, other),
+        }
+        .unwrap();
+        let remade = match harmed.split('.').next() {
+            Some("server") => SERVER.to_vec(),
+            Some("client") => CLIENT.to_vec(),
+            _ => ALL.to_vec(), // a new CA has signed nothing yet
+        };
+        assert_eq!(changes(dir.path(), &[]), remade, "{harmed} {harm}");
+        assert_verifies(dir.path(), &["-purpose", "sslserver", "server.pem"]);
+        assert_verifies(dir.path(), &["-purpose", "sslclient", "client.pem"]);
+        for key in ["ca.key", "server.key", "client.key"] {
+            assert_eq!(fs::metadata(dir.path().join(key)).unwrap().permissions().mode() & 0o777, 0o600, "{key}");
+        }
+    }
+}
+
+#[test]
+fn git_holds_no_private_key_and_would_take_none() {
+    let git = |args: &[&str]| Command::new("git").args(args).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    let tracked = git(&["ls-files", "-z"]);
+    if !tracked.status.success() {
+        eprintln!("skipped: not a git checkout: {}", String::from_utf8_lossy(&tracked.stderr));
+        return;
+    }
+    let tracked = String::from_utf8(tracked.stdout).unwrap();
+    assert!(tracked.contains("certs/make-certs.sh"), "{tracked}");
+    for name in tracked.split_terminator('\0') {
+        let content = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap_or_default();
+        let content = String::from_utf8_lossy(&content);
+        let key = content.lines().any(|line| line.starts_with("-----BEGIN ") && line.ends_with("PRIVATE KEY-----"));
+        assert!(!key && !name.ends_with(".key"), "{name} is a private key");
+    }
+    for name in ALL {
+        let ignored = git(&["check-ignore", "-q", &format!("certs/{name}")]);
+        assert!(ignored.status.success(), "`git add .` would take certs/{name}");
+    }
+}

@@ -1,0 +1,152 @@
+//! TLS from the other side: a client and certificates made with the openssl crate, not with ours.
+
+use std::io::{Read, Result, Write};
+use std::net::{Shutdown, TcpStream};
+use std::ops::Range;
+use std::path::Path;
+use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use openssl::asn1::{Asn1Integer, Asn1Time};
+use openssl::bn::BigNum;
+use openssl::ec::{EcGroup, EcKey};
+use openssl::hash::MessageDigest;
+use openssl::nid::Nid;
+use openssl::pkey::{PKey, Private};
+use openssl::ssl::{ShutdownState, SslConnector, SslMethod, SslStream};
+use openssl::x509::extension::{BasicConstraints, SubjectAlternativeName};
+use openssl::x509::{X509, X509NameBuilder};
+
+use super::{Finished, Peer, Server, cert, client};
+
+/// A client that verifies the server against [`super::certs`].
+pub type TlsPeer = Peer<SslStream<TcpStream>>;
+
+impl TlsPeer {
+    pub fn connect(server: &Server) -> TlsPeer {
+        let mut connector = SslConnector::builder(SslMethod::tls_client()).unwrap();
+        connector.set_ca_file(cert("ca.pem")).unwrap();
+        let tcp = server.connect().stream;
+        Peer { stream: connector.build().connect("127.0.0.1", tcp).unwrap(), read: Vec::new() }
+    }
+
+    /// Connects to a relay and reads the greeting.
+    pub fn join(server: &Server) -> TlsPeer {
+        let mut peer = TlsPeer::connect(server);
+        let greeting = peer.line();
+        assert!(greeting.starts_with("* 어서 오십시오, 손님"), "{greeting}");
+        peer
+    }
+
+    /// Says "I have said all": close_notify, then FIN.
+    pub fn end(&mut self) {
+        self.stream.shutdown().unwrap();
+        self.cut();
+    }
+
+    /// FIN alone: what an attacker could do who cuts the end off.
+    pub fn cut(&self) {
+        self.stream.get_ref().shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// Whether the server has said its end with close_notify. (To `Read`, the crate reports an end
+    /// without it just as an end.)
+    pub fn was_told_the_end(&mut self) -> bool {
+        self.stream.get_shutdown().contains(ShutdownState::RECEIVED)
+    }
+}
+
+/// Holds back what is written until something is to be read: then all of it is one segment.
+#[derive(Debug)]
+pub struct Corked(pub TcpStream, pub Vec<u8>);
+
+impl Read for Corked {
+    fn read(&mut self, buf: &mut [u8]) -> Result<usize> {
+        self.0.write_all(&std::mem::take(&mut self.1))?;
+        self.0.read(buf)
+    }
+}
+
+impl Write for Corked {
+    fn write(&mut self, data: &[u8]) -> Result<usize> {
+        self.1.extend_from_slice(data);
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// `sockstep client --tls` that trusts our CA.
+pub fn tls_client(server: &Server, args: &[&str]) -> Command {
+    let mut command = client(&["--connect", &server.addr.to_string(), "--tls", "--ca", &cert("ca.pem")]);
+    command.args(args);
+    command
+}
+
+/// A refused client has ended with 1, an English reason and a Korean hint, and has heard nothing.
+pub fn assert_refused(ended: &Finished, reason: &str, hint: &str) {
+    assert_eq!((ended.code(), ended.text().as_str()), (1, ""), "{}", ended.err);
+    let (said, hinted) = ended.err.split_once("힌트: ").unwrap_or_else(|| panic!("no hint: {}", ended.err));
+    assert!(said.contains(reason) && hinted.contains(hint), "{reason:?}, {hint:?}: {}", ended.err);
+}
+
+/// A certificate and its key, as a test wants them.
+pub struct Issued {
+    pub pem: X509,
+    pub key: PKey<Private>,
+}
+
+impl Issued {
+    pub fn ca(name: &str) -> Issued {
+        issue(name, None, -1..30, None)
+    }
+
+    /// A server's certificate for 127.0.0.1 and these DNS names; self-signed without `by`.
+    pub fn leaf(subject: &str, names: &[&str], days: Range<i64>, by: Option<&Issued>) -> Issued {
+        issue(subject, Some(names), days, by)
+    }
+
+    /// Writes NAME.pem and NAME.key into `dir`; returns their paths.
+    pub fn write(&self, dir: &Path, name: &str) -> (String, String) {
+        let path = |extension| dir.join(name).with_extension(extension).to_str().unwrap().to_string();
+        std::fs::write(path("pem"), self.pem.to_pem().unwrap()).unwrap();
+        std::fs::write(path("key"), self.key.private_key_to_pem_pkcs8().unwrap()).unwrap();
+        (path("pem"), path("key"))
+    }
+}
+
+/// `days` counts from now. `names` is `None` for a CA.
+fn issue(subject: &str, names: Option<&[&str]>, days: Range<i64>, by: Option<&Issued>) -> Issued {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
+    let day = |days: i64| Asn1Time::from_unix(now + days * 86_400).unwrap();
+    let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
+    let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
+    let mut name = X509NameBuilder::new().unwrap();
+    name.append_entry_by_text("CN", subject).unwrap();
+    let name = name.build();
+
+    let mut builder = X509::builder().unwrap();
+    builder.set_version(2).unwrap();
+    let serial = BigNum::from_u32(days.end.unsigned_abs() as u32 + 1).unwrap();
+    builder.set_serial_number(&Asn1Integer::from_bn(&serial).unwrap()).unwrap();
+    builder.set_subject_name(&name).unwrap();
+    builder.set_issuer_name(by.map_or(&name, |ca| ca.pem.subject_name())).unwrap();
+    builder.set_not_before(&day(days.start)).unwrap();
+    builder.set_not_after(&day(days.end)).unwrap();
+    builder.set_pubkey(&key).unwrap();
+    let extension = match names {
+        None => BasicConstraints::new().critical().ca().build().unwrap(),
+        Some(names) => {
+            let mut san = SubjectAlternativeName::new();
+            for name in names {
+                san.dns(name);
+            }
+            san.ip("127.0.0.1").build(&builder.x509v3_context(None, None)).unwrap()
+        }
+    };
+    builder.append_extension(extension).unwrap();
+    builder.sign(by.map_or(&key, |ca| &ca.key), MessageDigest::sha256()).unwrap();
+    Issued { pem: builder.build(), key }
+}
