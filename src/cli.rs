@@ -71,22 +71,22 @@ pub struct ServerArgs {
     pub cert: Option<PathBuf>,
     #[arg(long, requires = "tls", value_name = "파일", help = "서버 개인 키 (PEM)")]
     pub key: Option<PathBuf>,
-    #[arg(long, default_value_t = 16_384, hide_default_value = true, value_name = "수", value_parser = clap::value_parser!(u32).range(1..=1_000_000),
+    #[arg(long, default_value_t = 16_384, hide_default_value = true, allow_negative_numbers = true, value_name = "수", value_parser = clap::value_parser!(u32).range(1..=1_000_000),
           help = "동시에 접속할 수 있는 클라이언트 수 [기본값: 16384]")]
     pub max_clients: u32,
-    #[arg(long, default_value_t = 4096, hide_default_value = true, value_name = "수", value_parser = clap::value_parser!(i32).range(0..),
+    #[arg(long, default_value_t = 4096, hide_default_value = true, allow_negative_numbers = true, value_name = "수", value_parser = clap::value_parser!(i32).range(0..),
           help = "listen() 대기열의 최대 길이. net.core.somaxconn보다 크면 커널이 그 값으로 줄입니다 [기본값: 4096]")]
     pub backlog: i32,
-    #[arg(long, default_value_t = 65_536, hide_default_value = true, value_name = "바이트", value_parser = clap::value_parser!(u32).range(1..=65_536),
+    #[arg(long, default_value_t = 65_536, hide_default_value = true, allow_negative_numbers = true, value_name = "바이트", value_parser = clap::value_parser!(u32).range(1..=65_536),
           help = "relay에서 한 줄의 최대 길이, 65536까지 [기본값: 65536]")]
     pub max_line: u32,
-    #[arg(long, default_value = "2", hide_default_value = true, value_name = "초", value_parser = parse_positive_seconds,
+    #[arg(long, default_value = "2", hide_default_value = true, allow_negative_numbers = true, value_name = "초", value_parser = parse_positive_seconds,
           help = "느린 수신자 때문에 중계 버퍼가 이 시간 넘게 가득 차 있으면 그 수신자의 연결을 끊습니다 [기본값: 2]")]
     pub slow_timeout: Duration,
-    #[arg(long, default_value = "10", hide_default_value = true, value_name = "초", value_parser = parse_positive_seconds,
+    #[arg(long, default_value = "10", hide_default_value = true, allow_negative_numbers = true, value_name = "초", value_parser = parse_positive_seconds,
           help = "TLS 핸드셰이크 전체의 제한 시간 [기본값: 10]")]
     pub handshake_timeout: Duration,
-    #[arg(long, default_value = "0", hide_default_value = true, value_name = "초", value_parser = parse_seconds,
+    #[arg(long, default_value = "0", hide_default_value = true, allow_negative_numbers = true, value_name = "초", value_parser = parse_seconds,
           help = "이 시간 동안 아무것도 보내지 않는 클라이언트의 연결을 끊습니다. 0이면 끊지 않습니다 [기본값: 0]")]
     pub idle_timeout: Duration,
     #[arg(long, help = "fork()하지 않고 부모 프로세스가 연결을 한 번에 하나씩 처리합니다 (gdb용)")]

@@ -23,7 +23,7 @@ use nix::sys::socket::Shutdown;
 use nix::unistd::pipe2;
 
 use super::receiving::receive;
-use super::sending::{Input, send_input};
+use super::sending::Sender;
 use super::terminal::Terminal;
 use super::{happened, say, wait};
 use crate::cli::ClientArgs;
@@ -105,7 +105,7 @@ pub enum Heard {
     OutputFailed(Errno),
 }
 
-/// Why the sending side stopped. `quit`: the last thing said was `/quit`, so an end is expected.
+/// Why the sending side stopped. `quit`: `/quit` has been said, so an end is expected.
 #[derive(Debug)]
 pub enum Sent {
     /// Standard input is at its end.
@@ -137,10 +137,10 @@ pub fn talk(transport: Transport<'_>, args: &ClientArgs, peer: &str) -> Result<(
     let shared = Shared { fd, transport, terminal, last_heard, greeted, said_bang };
     // The receiving thread holds the writing end: when it ends, poll() on the other one wakes us.
     let (ended, running) = pipe2(OFlag::O_CLOEXEC).during("pipe2", "")?;
-    let input = Input { first: args.name.as_ref().map(|name| format!("/name {name}\n")), ended: &ended, signals };
+    let first = args.name.as_ref().map(|name| format!("/name {name}\n")).unwrap_or_default();
     let (sent, heard) = thread::scope(|scope| {
         let receiver = scope.spawn(|| receive(&shared, running));
-        let sent = send_input(&shared, input);
+        let sent = Sender::new(&shared, &ended, signals).run(&first);
         let ended_by_itself = wait_for_the_rest(&shared, &sent, &ended);
         // close() would not wake a thread that sleeps on the socket; shutdown() does.
         let _ = shutdown(shared.fd, Shutdown::Both);

@@ -48,9 +48,10 @@ impl Terminal {
     pub fn type_in(&mut self, keys: &[u8]) -> Vec<Typed> {
         let mut all = Vec::new();
         for key in keys {
-            let shown = self.editor.shown(columns());
+            // A line that is sent stays on the screen as it was shown.
+            let sent = matches!(key, b'\n' | b'\r').then(|| self.editor.shown(columns()));
             let Some(typed) = self.editor.take(*key) else { continue };
-            if let Typed::Line(_) = typed {
+            if let Some(shown) = sent {
                 self.redraw(&format!("{PROMPT}{shown}\n"));
             }
             all.push(typed);
