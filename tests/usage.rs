@@ -1,0 +1,304 @@
+//! The command line: wrong use, help, and what happens before the port is open.
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+mod support;
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use clap::CommandFactory;
+use proptest::prelude::*;
+use sockstep::cli::Cli;
+use support::*;
+
+fn sockstep(args: &[&str]) -> Finished {
+    run(Command::new(BIN).args(args), b"")
+}
+
+fn is_hangul(c: char) -> bool {
+    ('가'..='힣').contains(&c)
+}
+
+/// Exit code 2, an explanation with all of `parts`, and where help is to be found, in Korean.
+fn assert_wrong_use(done: &Finished, parts: &[&str]) {
+    assert_eq!(done.code(), 2, "{}", done.err);
+    assert_eq!(done.text(), "", "what is wrong goes to standard error");
+    for part in parts.iter().chain(&["\n힌트: `sockstep --help`"]) {
+        assert!(done.err.contains(part), "no {part:?} in: {}", done.err);
+    }
+    assert!(!done.err.contains("panicked"), "{}", done.err);
+}
+
+/// Exit code 1, the call that failed on the first line, a Korean hint on the second; never ready.
+fn assert_failed(done: &Finished, call: &str, hint: &str) {
+    assert_eq!((done.code(), done.text().as_str()), (1, ""), "{}", done.err);
+    let mut lines = done.err.lines();
+    assert_eq!(lines.next(), Some(format!("sockstep: {call}").as_str()));
+    assert!(lines.next().is_some_and(|line| line.starts_with("힌트: ") && line.contains(hint)), "{}", done.err);
+}
+
+#[test]
+fn wrong_use_is_named_and_explained() {
+    for (args, parts) in [
+        (&["server", "--bogus"][..], &["--bogus"][..]),
+        (&["client", "--mode", "echo"], &["--mode"]),
+        (&["server", "--mode", "chat"], &["--mode", "'chat'"]),
+        (&["server", "--tls"], &["--cert", "--key"]),
+        (&["server", "--cert", "x.pem"], &["--tls"]),
+        (&["client", "--insecure"], &["--tls"]),
+        (&["server", "--max-line", "0"], &["--max-line", "'0'"]),
+        (&["server", "--max-line", "65537"], &["--max-line", "'65537'"]),
+        (&["server", "--max-clients", "0"], &["--max-clients", "'0'"]),
+        (&["server", "--slow-timeout", "0"], &["--slow-timeout", "'0'"]),
+        (&["server", "--slow-timeout=-1"], &["--slow-timeout", "'-1'"]),
+        (&["server", "--slow-timeout", "NaN"], &["--slow-timeout", "'NaN'"]),
+        (&["server", "--handshake-timeout", "inf"], &["--handshake-timeout", "'inf'"]),
+        (&["server", "--idle-timeout=-0.5"], &["--idle-timeout", "'-0.5'"]),
+        (&["server", "--idle-timeout", "1e300"], &["--idle-timeout", "'1e300'"]),
+        (&["client", "--name", "김 철수"], &["--name", "'김 철수'", "공백"]),
+        (&["serve"], &["'serve'"]),
+        (&["server", "7000"], &["'7000'"]),
+        (&[], &[]),
+    ] {
+        assert_wrong_use(&sockstep(args), parts);
+    }
+}
+
+#[test]
+fn a_negative_number_is_refused_as_the_value_of_its_option() {
+    for option in
+        ["--slow-timeout", "--handshake-timeout", "--idle-timeout", "--backlog", "--max-clients", "--max-line"]
+    {
+        assert_wrong_use(&sockstep(&["server", option, "-1"]), &[option, "'-1'"]);
+    }
+}
+
+#[test]
+fn a_wrong_address_is_named_and_a_right_one_shown() {
+    for addr in [
+        "",
+        "abc",
+        "7000",
+        ":7000",
+        "127.0.0.1",
+        "127.0.0.1:99999",
+        "127.0.0.1:-1",
+        "::1:7000",
+        "localhost",
+        "localhost:7000",
+    ] {
+        let parts = ["--listen", &format!("'{addr}'"), "127.0.0.1:7000", "[::1]:7000", "형식으로 적으십시오"];
+        assert_wrong_use(&sockstep(&["server", "--listen", addr]), &parts);
+    }
+    for target in
+        ["", "abc", "7000", ":7000", "127.0.0.1", "127.0.0.1:0", "127.0.0.1:99999", "::1:7000", "[::1]", "a:b"]
+    {
+        assert_wrong_use(&sockstep(&["client", "--connect", target]), &["--connect", &format!("'{target}'"), "십시오"]);
+    }
+}
+
+#[test]
+fn help_is_korean_and_names_every_option() {
+    let mut cli = Cli::command();
+    cli.build();
+    for (args, command) in [
+        (&["--help"][..], &cli),
+        (&["server", "--help"], cli.find_subcommand("server").unwrap()),
+        (&["client", "--help"], cli.find_subcommand("client").unwrap()),
+    ] {
+        let done = sockstep(args);
+        assert_eq!((done.code(), done.err.as_str()), (0, ""));
+        let help = done.text();
+        assert!(help.contains("\n사용법: sockstep") && help.contains("\n옵션:\n"), "{help}");
+        for english in ["Usage", "Options", "OPTIONS", "Commands", "Arguments", "Print", "default", "possible"] {
+            assert!(!help.contains(english), "{english:?} in: {help}");
+        }
+        for sub in command.get_subcommands() {
+            assert!(help.contains(&format!("\n  {}  ", sub.get_name())), "{} in: {help}", sub.get_name());
+        }
+        let options: Vec<_> = command.get_arguments().filter_map(|option| option.get_long()).collect();
+        assert!(options.contains(&"help"));
+        for option in options {
+            let line = help.lines().find(|line| line.contains(&format!("--{option} ")));
+            assert!(line.is_some_and(|line| line.contains(is_hangul)), "{option} in: {help}");
+        }
+    }
+}
+
+#[test]
+fn the_version_is_the_packages() {
+    for flag in ["--version", "-V"] {
+        let done = sockstep(&[flag]);
+        assert_eq!((done.code(), done.text()), (0, format!("sockstep {}\n", env!("CARGO_PKG_VERSION"))));
+    }
+}
+
+#[test]
+fn a_port_in_use_is_explained() {
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = holder.local_addr().unwrap();
+    let done = sockstep(&["server", "--listen", &addr.to_string()]);
+    assert_failed(&done, &format!("bind({addr}): EADDRINUSE (Address already in use)"), "이미 이 포트를 쓰고");
+}
+
+#[test]
+fn an_address_of_another_machine_is_explained() {
+    let done = sockstep(&["server", "--listen", "192.0.2.1:0"]); // TEST-NET-1, RFC 5737: nobody's
+    let why = "bind(192.0.2.1:0): EADDRNOTAVAIL (Cannot assign requested address)";
+    assert_failed(&done, why, "이 컴퓨터의 주소가 아닙니다");
+}
+
+#[test]
+fn a_privileged_port_is_explained() {
+    let first_free = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap();
+    if first_free.trim().parse::<u16>().unwrap() <= 1 {
+        return eprintln!("skipped: every port is open to everybody here (net.ipv4.ip_unprivileged_port_start)");
+    }
+    // Where the binary lies may be closed to strangers, and root may bind whatever it likes. Copied by
+    // another program: a copy open for writing here would be inherited by what other tests start (ETXTBSY).
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let binary = dir.path().join("sockstep");
+    assert!(Command::new("install").args(["-m", "755", BIN]).arg(&binary).status().unwrap().success());
+    let mut command = Command::new(&binary);
+    command.args(["server", "--listen", "127.0.0.1:1"]).current_dir("/");
+    if nix::unistd::geteuid().is_root() {
+        command.uid(65534).gid(65534);
+    }
+    let why = "bind(127.0.0.1:1): EACCES (Permission denied)";
+    assert_failed(&run(&mut command, b""), why, "1024 이상의 포트를 고르십시오");
+}
+
+#[test]
+fn whoever_has_read_the_ready_line_can_connect() {
+    for _ in 0..20 {
+        let server = Server::start(&[]);
+        let mut peer = server.connect();
+        peer.send("in\n");
+        assert_eq!(peer.line(), "in");
+    }
+}
+
+#[test]
+fn the_default_is_this_machine_alone() {
+    for (role, option) in [("server", "--listen"), ("client", "--connect")] {
+        let help = sockstep(&[role, "--help"]).text();
+        let words: Vec<_> = help.split_once(option).unwrap().1.split_whitespace().collect();
+        assert!(words.join(" ").contains("[기본값: 127.0.0.1:7000]"), "{help}");
+    }
+    let mut child = Command::new(BIN).arg("server").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut ready = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+    child.kill().unwrap();
+    let log = String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap();
+    if ready.is_empty() && log.contains("bind(127.0.0.1:7000): EADDRINUSE") {
+        return eprintln!("skipped: somebody else uses port 7000 here");
+    }
+    assert!(ready.starts_with("127.0.0.1:7000에서 연결을 기다립니다 (1단계: 에코)"), "{ready}{log}");
+}
+
+// The Makefile ------------------------------------------------------------------------------------
+
+/// `make ARGS` in the project, as from a fresh terminal: not as a part of a running `make test`.
+fn make(args: &[&str]) -> Finished {
+    let mut command = Command::new("make");
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).args(args);
+    for variable in
+        ["MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEFILES", "STAGE", "LISTEN", "SERVER", "HOST", "NAME", "ARGS"]
+    {
+        command.env_remove(variable);
+    }
+    run(&mut command, b"")
+}
+
+#[test]
+fn make_alone_names_every_public_target() {
+    let makefile = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Makefile")).unwrap();
+    let phony = makefile.lines().find_map(|line| line.strip_prefix(".PHONY: ")).unwrap();
+    let parts_of_others = ["help", "stage", "build", "build-tools", "cert-tools", "test-tools"];
+    let done = make(&[]);
+    assert_eq!((done.code(), done.err.as_str()), (0, ""));
+    let help = done.text();
+    assert!(help.starts_with("사용법: make"), "{help}");
+    for target in phony.split_whitespace().filter(|target| !parts_of_others.contains(target)) {
+        let line = help.lines().find(|line| line.starts_with(&format!("  {target} ")));
+        assert!(line.is_some_and(|line| line.contains(is_hangul)), "{target} in: {help}");
+    }
+}
+
+#[test]
+fn make_refuses_a_stage_that_does_not_exist_before_it_does_anything() {
+    for stage in ["9", "0", "12", ""] {
+        for target in ["run-server", "run-client"] {
+            let done = make(&[target, &format!("STAGE={stage}")]);
+            assert_ne!(done.code(), 0);
+            assert_eq!(done.text(), "");
+            let why = format!("STAGE는 1, 2, 3 가운데 하나여야 합니다: '{stage}'");
+            assert!(done.err.contains(&why), "{}", done.err);
+        }
+    }
+}
+
+#[test]
+fn make_runs_each_stage_with_its_flags() {
+    let (relay, tls) = ("--mode relay", "--tls --cert certs/server.pem --key certs/server.key");
+    for (stage, flags, client) in [
+        ("1", "--mode echo".to_string(), ""),
+        ("2", relay.to_string(), ""),
+        ("3", format!("{relay} {tls}"), "--tls --ca certs/ca.pem"),
+    ] {
+        let stage = format!("STAGE={stage}");
+        assert_runs(&["-n", "run-server", &stage], &format!("sockstep server {flags} --listen 127.0.0.1:7000"));
+        let name = if client.is_empty() { "--name 철수".to_string() } else { format!("{client} --name 철수") };
+        assert_runs(
+            &["-n", "run-client", "NAME=철수", &stage],
+            &format!("sockstep client --connect 127.0.0.1:7000 {name}"),
+        );
+    }
+    assert_runs(&["-n", "run-server"], &format!("sockstep server {relay} {tls} --listen 127.0.0.1:7000"));
+    assert_runs(&["-n", "run-server", "STAGE=1", "ARGS=--no-fork", "LISTEN=[::1]:7"], "--listen [::1]:7 --no-fork");
+}
+
+fn assert_runs(args: &[&str], wanted: &str) {
+    let done = make(args);
+    assert_eq!((done.code(), done.err.as_str()), (0, ""));
+    let last = done.text().lines().last().unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(last.ends_with(wanted), "{args:?} runs: {last}");
+}
+
+// Anything at all ---------------------------------------------------------------------------------
+
+/// Text, bytes that are no text, and things that are almost an address; but never one.
+fn no_address() -> impl Strategy<Value = Vec<u8>> {
+    let near = "[0-9a-f.:\\[\\]%+ -]{0,40}|(127\\.0\\.0\\.1|\\[::1\\]|localhost|손님):[0-9]{0,7}[^0-9]?";
+    let any =
+        prop_oneof![any::<String>().prop_map(String::into_bytes), any::<Vec<u8>>(), near.prop_map(String::into_bytes)];
+    any.prop_filter("an argument has no NUL", |bytes| !bytes.contains(&0)).prop_filter("nothing to go to", |bytes| {
+        // Whatever ends in a port might be a host to look up or an address to open.
+        let port = bytes.rsplit(|byte| *byte == b':').next().unwrap_or_default();
+        std::str::from_utf8(port).map_or(true, |port| port.parse::<u16>().is_err())
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
+
+    #[test]
+    fn no_address_at_all_makes_it_panic(text in no_address()) {
+        for (role, option) in [("client", "--connect"), ("server", "--listen")] {
+            let joined = [format!("{option}=").as_bytes(), &text].concat();
+            let done = run(Command::new(BIN).arg(role).arg(OsStr::from_bytes(&joined)), b"");
+            assert_wrong_use(&done, &[]);
+            // As a word of its own it may be taken for an option: `-h` is not wrong.
+            let done = run(Command::new(BIN).args([role, option]).arg(OsStr::from_bytes(&text)), b"");
+            prop_assert!([Some(0), Some(2)].contains(&done.status.code()), "{:?}: {}", done.status, done.err);
+            prop_assert!(!done.err.contains("panicked"), "{}", done.err);
+        }
+    }
+}
