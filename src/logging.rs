@@ -14,7 +14,7 @@ use env_logger::{Builder, Env, Target};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// How long a line may wait for a slow terminal, when the line before it got through.
-const PATIENCE_MS: u16 = 50;
+const PATIENCE_MS: u16 = 10;
 
 /// 0 in the parent and in a client; in a child, the number of its connection.
 static CHILD: AtomicU32 = AtomicU32::new(0);

@@ -24,6 +24,8 @@ pub enum SocketOption {
     KeepAlive,
     /// Seconds of silence before the first question.
     KeepIdle,
+    /// How much the kernel keeps for a peer that has not acknowledged it (it takes twice the value).
+    SendBuffer,
     /// Sends small pieces at once: batching is done here, not by Nagle's algorithm.
     NoDelay,
 }
@@ -34,6 +36,7 @@ impl SocketOption {
             SocketOption::ReuseAddr => (libc::SOL_SOCKET, libc::SO_REUSEADDR, "SOL_SOCKET", "SO_REUSEADDR"),
             SocketOption::KeepAlive => (libc::SOL_SOCKET, libc::SO_KEEPALIVE, "SOL_SOCKET", "SO_KEEPALIVE"),
             SocketOption::KeepIdle => (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, "SOL_TCP", "TCP_KEEPIDLE"),
+            SocketOption::SendBuffer => (libc::SOL_SOCKET, libc::SO_SNDBUF, "SOL_SOCKET", "SO_SNDBUF"),
             SocketOption::NoDelay => (libc::IPPROTO_TCP, libc::TCP_NODELAY, "SOL_TCP", "TCP_NODELAY"),
         }
     }

@@ -49,6 +49,8 @@ pub(super) struct Member {
     pub(super) outbox_bytes: usize,
     /// It has asked to leave: once it has everything, its packets end.
     leaving: bool,
+    /// Its child takes nothing more: what it still says is heard, and nothing waits for it.
+    pub(super) deaf: bool,
     /// Bytes taken so far, and how many those were when the log became full.
     pub(super) taken: u64,
     pub(super) taken_when_full: u64,
@@ -109,8 +111,10 @@ impl Hub {
             self.members.len() + 1
         );
         let outbox = VecDeque::new();
-        self.members
-            .insert(id, Member { name, cursor, outbox, outbox_bytes: 0, leaving: false, taken: 0, taken_when_full: 0 });
+        self.members.insert(
+            id,
+            Member { name, cursor, outbox, outbox_bytes: 0, leaving: false, deaf: false, taken: 0, taken_when_full: 0 },
+        );
         self.newest = self.newest.max(id);
         self.tell(id, &welcome);
     }
@@ -216,7 +220,7 @@ impl Hub {
     /// One line for one member, in its place between the public ones.
     fn tell(&mut self, id: Id, line: &str) {
         let before = self.log.head();
-        let Some(member) = self.members.get_mut(&id) else { return };
+        let Some(member) = self.members.get_mut(&id).filter(|member| !member.deaf) else { return };
         let mut frame = Vec::with_capacity(line.len() + 16);
         append_frame(&mut frame, FROM_HUB, |buf| buf.extend(line.bytes().chain([b'\n'])));
         member.outbox_bytes += frame.len();
@@ -226,7 +230,7 @@ impl Hub {
 
     /// The next packet for a member, `None` when it has everything.
     pub fn next(&self, id: Id) -> Option<&[u8]> {
-        let member = self.members.get(&id)?;
+        let member = self.members.get(&id).filter(|member| !member.deaf)?;
         match member.outbox.front() {
             Some(private) if private.before == member.cursor => Some(&private.frame),
             Some(private) => Some(self.log.batch(member.cursor, private.before)),
@@ -249,6 +253,15 @@ impl Hub {
         }
     }
 
+    /// The member's child has closed its end: what it is owed must not hold anybody up, nor its own
+    /// last words, which may still have to be read.
+    pub fn deaf(&mut self, id: Id) {
+        let Some(member) = self.members.get_mut(&id) else { return };
+        member.deaf = true;
+        member.outbox.clear();
+        self.private_bytes -= std::mem::take(&mut member.outbox_bytes);
+    }
+
     /// True when a member has asked to leave and has got everything.
     pub fn may_leave(&self, id: Id) -> bool {
         self.members.get(&id).is_some_and(|member| member.leaving) && self.next(id).is_none()
@@ -257,7 +270,8 @@ impl Hub {
     /// Gives back the room of what everybody has got. Call it after a round of deliveries.
     pub fn release(&mut self) {
         let head = self.log.head();
-        let tail = self.members.values().map(|member| member.cursor).min().unwrap_or(head);
+        let listening = self.members.values().filter(|member| !member.deaf);
+        let tail = listening.map(|member| member.cursor).min().unwrap_or(head);
         self.log.release(tail);
     }
 

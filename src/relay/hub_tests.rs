@@ -147,6 +147,53 @@ fn a_log_that_empties_in_time_is_forgiven() {
 }
 
 #[test]
+fn a_relay_in_which_nothing_moves_is_judged_again_without_any_event() {
+    let (mut hub, now) = hub_with([1, 2, 3]);
+    fill(&mut hub, 1, &[2], now);
+    hub.overdue(now);
+    // It moves in the first while, more than a stalled one would; then no more.
+    (0..2).for_each(|_| drop(take(&mut hub, 2)));
+    fill(&mut hub, 1, &[2], now);
+    assert_eq!(hub.overdue(now + SLOW), []);
+    assert_eq!(hub.deadline(), Some(now + 2 * SLOW));
+    assert_eq!(hub.overdue(now + 2 * SLOW), [2]);
+}
+
+#[test]
+fn many_who_hold_little_each_cannot_fill_the_hub_for_ever() {
+    let (mut hub, now) = hub_with(1..=200);
+    (1..=200).for_each(|id| drop(take_all(&mut hub, id)));
+    let text = "x".repeat(30_000); // below what one alone may hold
+    for target in 2..=200 {
+        if hub.has_room() {
+            send(&mut hub, 1, ToHub::Private { to: &guest(target), text: &text }, now);
+        }
+    }
+    assert!(!hub.has_room());
+    hub.overdue(now);
+    let cut = hub.overdue(now + SLOW);
+    assert!(cut.len() > 100 && !cut.contains(&1));
+    cut.into_iter().for_each(|id| hub.leave(id, true, now));
+    assert!(hub.has_room());
+}
+
+#[test]
+fn a_child_that_has_died_holds_nothing_and_its_last_words_are_heard() {
+    let (mut hub, now) = hub_with([1, 2]);
+    while hub.welcomes(1) {
+        send(&mut hub, 1, ToHub::Who, now);
+    }
+    hub.deaf(1);
+    assert!(hub.welcomes(1) && hub.next(1).is_none());
+    send(&mut hub, 1, ToHub::Who, now);
+    send(&mut hub, 1, ToHub::Lines("마지막\n"), now);
+    assert!(take_all(&mut hub, 2).ends_with("[손님1] 마지막\n"));
+    assert_eq!((hub.log.len(), hub.private_bytes), (0, 0));
+    hub.leave(1, false, now);
+    assert_eq!(hub.private_bytes, 0);
+}
+
+#[test]
 fn who_asks_without_reading_is_not_heard_and_fills_nothing() {
     let (mut hub, now) = hub_with([1, 2]);
     let mut asked = 0;

@@ -10,8 +10,10 @@ use super::Id;
 use super::packet::NAME_MAX_CHARS;
 
 const QUARANTINE: Duration = Duration::from_secs(120);
-/// Names in quarantine at most: a bound for what a client can make us remember.
+/// Names in quarantine at most: a bound for what clients can make us remember.
 const MOST_IN_QUARANTINE: usize = 4096;
+/// And of one person: who goes through names must not spend everybody's.
+const MOST_OF_ONE: usize = 8;
 /// The names that the hub gives out itself begin with this: `손님7` is connection 7.
 const GUEST: &str = "손님";
 
@@ -57,8 +59,8 @@ impl Names {
             }
             Some(own) if own.given_up.is_some() => self.in_quarantine -= 1,
             Some(_) => {}
-            None if self.in_quarantine >= MOST_IN_QUARANTINE => {
-                return Err("이름이 너무 자주 바뀌고 있습니다. 나중에 다시 시도하십시오.");
+            None if self.in_quarantine >= MOST_IN_QUARANTINE || self.given_up_by(id) >= MOST_OF_ONE => {
+                return Err("이름을 너무 자주 바꾸고 있습니다. 2분쯤 뒤에 다시 시도하십시오.");
             }
             None => {}
         }
@@ -72,6 +74,10 @@ impl Names {
             entry.given_up = Some(GivenUp { at: now, last_witness: newest });
             self.in_quarantine += 1;
         }
+    }
+
+    fn given_up_by(&self, id: Id) -> usize {
+        self.used.values().filter(|entry| entry.owner == id && entry.given_up.is_some()).count()
     }
 
     fn end_quarantines(&mut self, oldest: Id, now: Instant) {
@@ -139,12 +145,25 @@ mod tests {
     fn what_is_remembered_is_bounded() {
         let (mut names, now) = (Names::default(), Instant::now());
         for n in 0..MOST_IN_QUARANTINE {
+            let id = 1 + (n / MOST_OF_ONE) as Id;
+            names.claim(id, &format!("n{n}"), 1, now).unwrap();
+            names.give_up(id, &format!("n{n}"), 1000, now);
+        }
+        assert!(names.claim(1000, "one-more", 1, now).is_err());
+        assert_eq!(names.used.len(), MOST_IN_QUARANTINE);
+        assert_eq!(names.claim(1001, "one-more", 1001, now), Ok(()));
+    }
+
+    #[test]
+    fn who_goes_through_names_spends_only_its_own() {
+        let (mut names, now) = (Names::default(), Instant::now());
+        for n in 0..MOST_OF_ONE {
             names.claim(1, &format!("n{n}"), 1, now).unwrap();
-            names.give_up(1, &format!("n{n}"), 1, now);
+            names.give_up(1, &format!("n{n}"), 2, now);
         }
         assert!(names.claim(1, "one-more", 1, now).is_err());
-        assert_eq!(names.used.len(), MOST_IN_QUARANTINE);
-        assert_eq!(names.claim(2, "one-more", 2, now), Ok(()));
+        assert_eq!(names.claim(1, "n0", 1, now), Ok(()), "back to an old one of its own");
+        assert_eq!(names.claim(2, "영희", 1, now), Ok(()));
     }
 
     #[test]

@@ -25,30 +25,43 @@ impl Hub {
         self.full_since.map(|since| since + self.slow_timeout)
     }
 
-    /// The members that have kept the log full for longer than the slow timeout.
+    /// The members that have kept the hub full for longer than the slow timeout.
     ///
-    /// Stalled is who lags far behind and took next to nothing meanwhile. When nobody is ahead, the
-    /// machine is slow, not the member: then only one who took nothing at all is stalled.
+    /// Stalled is who is owed something and took next to nothing meanwhile. When nobody is ahead, the
+    /// machine is slow, not the member: then only one who took nothing at all is stalled. Those who
+    /// hold much go first; the many who hold little each go only when that did not find anybody.
     pub fn overdue(&mut self, now: Instant) -> Vec<Id> {
         if self.log.len() + self.private_bytes < LOG_BYTES / 2 {
             self.full_since = None;
         } else if self.full_since.is_none() && !self.has_room() {
-            self.full_since = Some(now);
-            for member in self.members.values_mut() {
-                member.taken_when_full = member.taken;
-            }
+            self.begin_watch(now);
         }
         if self.deadline().is_none_or(|deadline| now < deadline) {
             return Vec::new();
         }
-        self.full_since = None; // whoever stays is judged anew
-        let lag = |member: &Member| (self.log.head() - member.cursor) as usize;
-        let somebody_is_ahead = self.members.values().any(|member| lag(member) < LOG_BYTES / 4);
+        let head = self.log.head();
+        let lag = |member: &Member| (head - member.cursor) as usize;
+        let listening = || self.members.iter().filter(|(_, member)| !member.deaf);
+        let somebody_is_ahead = listening().any(|(_, member)| lag(member) < LOG_BYTES / 4);
         let enough = if somebody_is_ahead { SLOW_BYTES } else { 1 };
-        let stalled = |member: &Member| {
-            (lag(member) >= LOG_BYTES / 4 || member.outbox_bytes >= OUTBOX_BYTES / 2)
-                && member.taken - member.taken_when_full < enough
-        };
-        self.members.iter().filter(|(_, member)| stalled(member)).map(|(id, _)| *id).collect()
+        let stalled: Vec<(Id, &Member)> = listening()
+            .filter(|(_, member)| lag(member) + member.outbox_bytes > 0)
+            .filter(|(_, member)| member.taken - member.taken_when_full < enough)
+            .map(|(id, member)| (*id, member))
+            .collect();
+        let holds_much = |member: &Member| lag(member) >= LOG_BYTES / 4 || member.outbox_bytes >= OUTBOX_BYTES / 2;
+        let mut worst: Vec<Id> = stalled.iter().filter(|(_, member)| holds_much(member)).map(|(id, _)| *id).collect();
+        if worst.is_empty() && !self.has_room() {
+            worst = stalled.iter().map(|(id, _)| *id).collect();
+        }
+        self.begin_watch(now); // whoever stays is judged anew, also when nothing moves any more
+        worst
+    }
+
+    fn begin_watch(&mut self, now: Instant) {
+        self.full_since = Some(now);
+        for member in self.members.values_mut() {
+            member.taken_when_full = member.taken;
+        }
     }
 }

@@ -3,17 +3,20 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::socket::Shutdown;
+use openssl::ssl::SslContext;
 
 use super::child::{Setup, serve};
 use super::client::{Client, Runner};
 use super::parent::Parent;
 use super::wait::Waiter;
-use super::{hand_to_child, take_newcomer};
-use crate::error::{Error, Result, describe};
+use super::{NotStarted, hand_to_child, take_newcomer};
+use crate::cli::ServerArgs;
+use crate::error::{Error, Result, describe, errno_of};
 use crate::lifecycle::{AcceptError, close, discard, send, shutdown};
 use crate::limits::Throttle;
 use crate::relay::{self, Id, ParentEnd};
@@ -41,6 +44,7 @@ pub struct Door {
     refused: VecDeque<(Instant, OwnedFd)>,
     refusals: Throttle,
     losses: Throttle,
+    exhaustions: Throttle,
 }
 
 impl Door {
@@ -111,10 +115,10 @@ impl Parent<'_> {
                 self.exhausted = false;
                 self.register(id, Client::new(end, runner, peer, now));
             }
-            Err((errno, conn)) => {
-                self.pause("fork", errno, now);
+            Err(NotStarted { call, errno, conn }) => {
                 let words = "! 서버의 자원이 부족합니다. 잠시 뒤에 다시 접속하십시오.\n";
                 self.door.refuse(conn, self.tls.is_some(), words, now);
+                self.pause(call, errno, now);
             }
         }
     }
@@ -125,30 +129,49 @@ impl Parent<'_> {
         id: Id,
         conn: OwnedFd,
         peer: SocketAddr,
-    ) -> std::result::Result<(ParentEnd, Runner), (Errno, OwnedFd)> {
+    ) -> std::result::Result<(ParentEnd, Runner), NotStarted> {
         let (args, tls, hub) = (self.args, self.tls.as_ref(), &mut self.hub);
-        if !args.no_fork {
-            let setup = Setup { id, peer, args, tls };
-            return hand_to_child(conn, &setup, || hub.forget_log()).map(|(end, pid)| (end, Runner::Process(pid)));
+        if args.no_fork {
+            return start_thread(id, conn, peer, args.clone(), tls.cloned());
         }
-        let (parent_end, child_end) = match relay::pair() {
-            Ok(pair) => pair,
-            Err(errno) => return Err((errno, conn)),
-        };
-        let (args, tls) = (args.clone(), tls.cloned());
-        let thread = std::thread::spawn(move || {
-            let setup = Setup { id, peer, args: &args, tls: tls.as_ref() };
-            serve(conn, child_end, &setup, Waiter { mask: None })
-        });
-        Ok((parent_end, Runner::Thread(thread)))
+        let setup = Setup { id, peer, args, tls };
+        hand_to_child(conn, &setup, || hub.forget_log()).map(|(end, pid)| (end, Runner::Process(pid)))
     }
 
     /// Takes the listener out of the wait; what is in its queue stays there. One log line an episode.
     fn pause(&mut self, call: &'static str, errno: Errno, now: Instant) {
-        if !std::mem::replace(&mut self.exhausted, true) {
+        let begins = !std::mem::replace(&mut self.exhausted, true);
+        if begins && self.door.exhaustions.pass(now).is_some() {
             log::warn!("{call} failed: {}: not accepting for a moment", describe(errno));
         }
+        self.door.refused.iter_mut().for_each(|(until, _)| *until = now); // they hold what is missing
+        self.door.dismiss(now);
         self.door.paused_until = Some(now + PAUSE);
         self.watch_listener();
+    }
+}
+
+fn start_thread(
+    id: Id,
+    conn: OwnedFd,
+    peer: SocketAddr,
+    args: ServerArgs,
+    tls: Option<SslContext>,
+) -> std::result::Result<(ParentEnd, Runner), NotStarted> {
+    let ends = relay::pair().and_then(|pair| Ok((pair, conn.try_clone().map_err(|error| errno_of(&error))?)));
+    let ((parent_end, child_end), copy) = match ends {
+        Ok(ends) => ends,
+        Err(errno) => return Err(NotStarted { call: "socketpair", errno, conn }),
+    };
+    let life = move || {
+        let setup = Setup { id, peer, args: &args, tls: tls.as_ref() };
+        serve(copy, child_end, &setup, Waiter { mask: None })
+    };
+    match thread::Builder::new().spawn(life) {
+        Ok(thread) => {
+            close(conn); // the thread has its own
+            Ok((parent_end, Runner::Thread(thread)))
+        }
+        Err(error) => Err(NotStarted { call: "pthread_create", errno: errno_of(&error), conn }),
     }
 }

@@ -19,12 +19,15 @@ use crate::relay::{ChildEnd, FromPair, RELAY_MAX_BYTES, frames};
 use crate::signal;
 use crate::transport::{Received, Transport};
 
-const READ_BYTES: usize = 64 * 1024;
+/// At a time, so that what one read asks for can be answered in bounded memory.
+const READ_BYTES: usize = 16 * 1024;
 /// More than the hub can ever make wait here. Beyond it, only our own answers to a client that
 /// asks and does not read: it is not read either.
 const OUT_MOST_BYTES: usize = OUT_ENOUGH_BYTES + 2 * RELAY_MAX_BYTES;
 /// A client that has said its end stays as long as there is something to hear, and this long after.
 const HALF_CLOSED: Duration = Duration::from_secs(5);
+/// And this long when it does not take what there is.
+const HALF_CLOSED_STUCK: Duration = Duration::from_secs(60);
 
 const SENT_ALL: &str =
     "* 보내기를 마치셨습니다. 다른 사람의 말은 계속 전해 드리며, 5초 동안 전할 말이 없으면 연결을 닫습니다.\n";
@@ -120,16 +123,22 @@ impl Chat<'_, '_> {
             && self.out.len() < OUT_MOST_BYTES
     }
 
-    /// The time at which the child ends by itself, and how.
+    /// The time at which the child ends by itself, and how. A client that is stuck, because it asks
+    /// and does not read, is counted from the last byte that moved.
     fn deadline(&self, began: Instant) -> Option<(Instant, Ending)> {
         let idle = self.setup.args.idle_timeout;
-        if !self.up.is_empty() {
-            return None; // what it said must reach the hub first
+        let heard = self.last_heard.unwrap_or(began);
+        let stuck = !self.out.is_empty();
+        if !stuck && !self.up.is_empty() {
+            return None; // it is the hub that lets us wait, and what the client said must reach it
         }
-        if self.peer_ended {
-            return self.out.is_empty().then_some((self.last_told + HALF_CLOSED, Ending::Done));
+        match (self.peer_ended, stuck) {
+            (true, true) => Some((self.last_told + HALF_CLOSED_STUCK, Ending::Idle)),
+            (true, false) => Some((self.last_told + HALF_CLOSED, Ending::Done)),
+            (false, _) if idle.is_zero() => None,
+            (false, true) => Some((heard.max(self.last_told) + idle, Ending::Idle)),
+            (false, false) => Some((heard + idle, Ending::Idle)),
         }
-        (!idle.is_zero()).then(|| (self.last_heard.unwrap_or(began) + idle, Ending::Idle))
     }
 
     /// One round: hub to client, client to hub, then what has to be written.

@@ -25,6 +25,9 @@ impl Parent<'_> {
     /// epoll reports a relay end: one packet is read a round, so that all senders get their turn.
     pub fn hear_child(&mut self, id: Id, flags: EpollFlags, now: Instant) {
         let Some(client) = self.clients.get_mut(&id) else { return };
+        if flags.contains(EpollFlags::EPOLLHUP) {
+            self.hub.deaf(id); // the child has closed its end: it takes nothing more
+        }
         if flags.contains(EpollFlags::EPOLLOUT) {
             client.full = false;
             self.news = true;
@@ -47,8 +50,9 @@ impl Parent<'_> {
     /// Backpressure: the child's packets stay where they are until the hub has room again.
     fn stop_hearing(&mut self, id: Id, flags: EpollFlags) {
         let Some(client) = self.clients.get_mut(&id) else { return };
-        client.unheard = true;
-        self.unheard.push(id);
+        if !std::mem::replace(&mut client.unheard, true) {
+            self.unheard.push(id);
+        }
         match &client.end {
             // A hang-up cannot be masked: level-triggered epoll would report it for ever.
             Some(end) if flags.contains(EpollFlags::EPOLLHUP) => client.watched = self.epoll.delete(end).is_err(),
@@ -133,11 +137,11 @@ impl Parent<'_> {
                     Ok(true) => self.hub.delivered(*id, len),
                     Ok(false) => client.full = true,
                     // It has closed its end; what it still has to say comes before our reading of that.
-                    Err(Errno::EPIPE | Errno::ECONNRESET) => client.full = true,
+                    Err(Errno::EPIPE | Errno::ECONNRESET) => self.hub.deaf(*id),
                     Err(errno) => {
                         log::error!("c{id} cannot be sent {len} bytes: {}: killed", describe(errno));
-                        client.full = true;
                         client.kill();
+                        self.hub.deaf(*id);
                     }
                 }
                 if client.full {

@@ -58,7 +58,8 @@ pub fn run(args: &ServerArgs) -> Result<()> {
 fn open_listener(args: &ServerArgs) -> Result<OwnedFd> {
     let addr = &args.listen;
     let listener = socket(addr, SockFlag::SOCK_NONBLOCK).during("socket", addr)?;
-    for (option, value) in LISTENER_OPTIONS {
+    let options = if args.mode == Mode::Relay { &LISTENER_OPTIONS[..] } else { &LISTENER_OPTIONS[1..] };
+    for &(option, value) in options {
         set_option(listener.as_fd(), option, value).during("setsockopt", format!("{addr}, {option:?}"))?;
     }
     bind(listener.as_fd(), addr).during("bind", addr)?;
@@ -67,10 +68,11 @@ fn open_listener(args: &ServerArgs) -> Result<OwnedFd> {
 }
 
 /// Set once here: every accepted socket inherits them (but not O_NONBLOCK: accept4 asks for that).
-const LISTENER_OPTIONS: [(SocketOption, i32); 4] = [
-    (SocketOption::ReuseAddr, 1), // start again while old connections are in TIME-WAIT
-    (SocketOption::NoDelay, 1),   // lines go out at once; the hub does the batching
-    (SocketOption::KeepAlive, 1), // notice a peer that vanished without FIN
+const LISTENER_OPTIONS: [(SocketOption, i32); 5] = [
+    (SocketOption::SendBuffer, 128 * 1024), // relay only: or the hub learns too late who reads how fast
+    (SocketOption::ReuseAddr, 1),           // start again while old connections are in TIME-WAIT
+    (SocketOption::NoDelay, 1),             // lines go out at once; the hub does the batching
+    (SocketOption::KeepAlive, 1),           // notice a peer that vanished without FIN
     (SocketOption::KeepIdle, 60),
 ];
 
@@ -81,16 +83,16 @@ fn take_newcomer(listener: &OwnedFd) -> std::result::Result<(OwnedFd, SocketAddr
 
 /// fork(): the child keeps the connection, the parent its end of the pair and the child's pid.
 ///
-/// When the system has no descriptor or process left, the connection comes back with the errno.
+/// When the system has no descriptor or process left, the connection comes back.
 fn hand_to_child(
     conn: OwnedFd,
     setup: &child::Setup<'_>,
     forget: impl FnOnce(),
-) -> std::result::Result<(ParentEnd, Pid), (Errno, OwnedFd)> {
+) -> std::result::Result<(ParentEnd, Pid), NotStarted> {
     let parent = nix::unistd::getpid();
     let (parent_end, child_end) = match relay::pair() {
         Ok(pair) => pair,
-        Err(errno) => return Err((errno, conn)),
+        Err(errno) => return Err(NotStarted { call: "socketpair", errno, conn }),
     };
     match child::fork() {
         Ok(Some(pid)) => {
@@ -102,8 +104,15 @@ fn hand_to_child(
             forget();
             child::live(conn, child_end, setup, parent)
         }
-        Err(errno) => Err((errno, conn)),
+        Err(errno) => Err(NotStarted { call: "fork", errno, conn }),
     }
+}
+
+/// A connection that got no child, and the call that failed.
+struct NotStarted {
+    call: &'static str,
+    errno: Errno,
+    conn: OwnedFd,
 }
 
 /// Tells a person, in Korean on standard output, and the log, that the port is open.
