@@ -36,9 +36,11 @@ impl<T> During<T> for nix::Result<T> {
     }
 }
 
-/// `EADDRINUSE (Address already in use)`: symbol and text, as strace prints them.
+/// `EADDRINUSE (Address already in use)`: symbol and text, as strace prints them (strerror(3)).
 pub fn describe(errno: Errno) -> String {
-    format!("{errno:?} ({})", errno.desc())
+    let text = std::io::Error::from(errno).to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    format!("{errno:?} ({text})")
 }
 
 /// The errno inside an `io::Error`, for the places where std reads or looks up for us.

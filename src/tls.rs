@@ -4,9 +4,9 @@
 //! made once, before fork(), so that every child seals its session tickets with the same keys: a
 //! client may resume at a child other than the one it knew.
 //!
-//! Notes: notes/12-tls.md
-//! Manual: SSL_CTX_new(3ssl), SSL_do_handshake(3ssl), SSL_CTX_set_options(3ssl)
-//! Standard: RFC 8446 (TLS 1.3), RFC 5246 (TLS 1.2), RFC 5077 (tickets), RFC 9525 (names)
+//! - Notes: notes/12-tls.md
+//! - Manual: SSL_CTX_new(3ssl), SSL_do_handshake(3ssl), SSL_CTX_set_options(3ssl)
+//! - Standard: RFC 8446 (TLS 1.3), RFC 5246 (TLS 1.2), RFC 5077 (tickets), RFC 9525 (names)
 
 mod pem;
 

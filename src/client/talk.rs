@@ -5,8 +5,8 @@
 //! non-blocking, and each thread sleeps in poll() WITHOUT the lock and takes it only for the moment
 //! of one read or write. The socket itself may be polled by both.
 //!
-//! Notes: notes/07-connect.md
-//! Manual: poll(2), pthreads(7)
+//! - Notes: notes/07-connect.md
+//! - Manual: poll(2), pthreads(7)
 
 use std::io::{IsTerminal, stdin, stdout};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -142,8 +142,10 @@ pub fn talk(transport: Transport<'_>, args: &ClientArgs, peer: &str) -> Result<(
         let receiver = scope.spawn(|| receive(&shared, running));
         let sent = Sender::new(&shared, &ended, signals).run(&first);
         let ended_by_itself = wait_for_the_rest(&shared, &sent, &ended);
-        // close() would not wake a thread that sleeps on the socket; shutdown() does.
-        let _ = shutdown(shared.fd, Shutdown::Both);
+        if !ended_by_itself {
+            // close() would not wake a thread that sleeps on the socket; shutdown() does.
+            let _ = shutdown(shared.fd, Shutdown::Both);
+        }
         let heard = receiver.join().unwrap_or(Heard::Lost(Trouble::Errno(Errno::EIO)));
         (sent, ended_by_itself.then_some(heard))
     });

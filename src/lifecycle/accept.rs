@@ -1,12 +1,12 @@
 //! `accept4(fd, &addr, &len, flags) -> new fd`: takes one finished connection off the queue.
 //!
-//! Place: socket → bind → listen → [accept] → recv/send → close
-//! Notes: notes/06-accept.md
-//! Manual: accept(2), tcp(7)
-//! Standard: RFC 9293 §3.5 (the handshake that the kernel has finished before)
-//! Try: strace -e trace=accept4 -p $(pgrep -x sockstep)
-//! Fails: EAGAIN, ECONNABORTED, EMFILE, ENFILE, ENOBUFS, ENOMEM, and the network's pending errors
-//! Owns: the caller owns the new fd: the conversation; the listener goes on listening
+//! - Place: `socket → bind → listen → [accept] → recv/send → close`
+//! - Notes: notes/06-accept.md
+//! - Manual: accept(2), tcp(7)
+//! - Standard: RFC 9293 §3.5 (the handshake that the kernel has finished before)
+//! - Try: strace -e trace=accept4 -p $(pgrep -x sockstep)
+//! - Fails: EAGAIN, ECONNABORTED, EMFILE, ENFILE, ENOBUFS, ENOMEM, and the network's pending errors
+//! - Owns: the caller owns the new fd: the conversation; the listener goes on listening
 
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;

@@ -1,12 +1,12 @@
 //! `bind(fd, addr) -> 0`: ties the socket to a local IP address and port.
 //!
-//! Place: socket → [bind] → listen → accept → recv/send → close
-//! Notes: notes/04-bind.md
-//! Manual: bind(2), ip(7), ipv6(7), getsockname(2)
-//! Standard: RFC 9293 §3.3.1 (a socket is an address and a port), RFC 6335 (port ranges)
-//! Try: sockstep server --listen 127.0.0.1:80   (as an ordinary user: EACCES)
-//! Fails: EADDRINUSE, EACCES, EADDRNOTAVAIL, EINVAL
-//! Owns: borrows the socket; the port is free again when its last descriptor is closed
+//! - Place: `socket → [bind] → listen → accept → recv/send → close`
+//! - Notes: notes/04-bind.md
+//! - Manual: bind(2), ip(7), ipv6(7), getsockname(2)
+//! - Standard: RFC 9293 §3.3.1 (a socket is an address and a port), RFC 6335 (port ranges)
+//! - Try: sockstep server --listen 127.0.0.1:80   (as an ordinary user: EACCES)
+//! - Fails: EADDRINUSE, EACCES, EADDRNOTAVAIL, EINVAL
+//! - Owns: borrows the socket; the port is free again when its last descriptor is closed
 
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};

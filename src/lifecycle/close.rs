@@ -1,12 +1,12 @@
 //! `close(fd) -> 0`: gives the descriptor back; the connection ends with its last descriptor.
 //!
-//! Place: socket → bind → listen → accept → recv/send → [close]
-//! Notes: notes/08-send-recv.md
-//! Manual: close(2), tcp(7) (tcp_fin_timeout), socket(7) (SO_LINGER)
-//! Standard: RFC 9293 §3.6 (FIN), §3.6.1 (RST when data was left unread)
-//! Try: ss -tan state time-wait   (TIME-WAIT stays with whoever closed first)
-//! Fails: EIO; EINTR is never retried: on Linux the descriptor is gone all the same
-//! Owns: takes the descriptor: nobody can use it afterwards
+//! - Place: `socket → bind → listen → accept → recv/send → [close]`
+//! - Notes: notes/08-send-recv.md
+//! - Manual: close(2), tcp(7) (tcp_fin_timeout), socket(7) (SO_LINGER)
+//! - Standard: RFC 9293 §3.6 (FIN), §3.6.1 (RST when data was left unread)
+//! - Try: ss -tan state time-wait   (TIME-WAIT stays with whoever closed first)
+//! - Fails: EIO; EINTR is never retried: on Linux the descriptor is gone all the same
+//! - Owns: takes the descriptor: nobody can use it afterwards
 
 use std::os::fd::{AsRawFd, OwnedFd};
 

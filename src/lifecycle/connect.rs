@@ -1,12 +1,12 @@
 //! `connect(fd, addr) -> 0`: the client's half of the handshake.
 //!
-//! Place: socket → [connect] → send/recv → close
-//! Notes: notes/07-connect.md
-//! Manual: connect(2), ip(7) (ip_local_port_range), tcp(7) (tcp_syn_retries)
-//! Standard: RFC 9293 §3.5 (SYN, SYN/ACK, ACK), §3.9.1 (active OPEN)
-//! Try: sockstep client --connect 127.0.0.1:1   (nobody listens: ECONNREFUSED)
-//! Fails: ECONNREFUSED, ETIMEDOUT, ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL, EINTR
-//! Owns: borrows the socket; the kernel picks its local port here when bind() was not called
+//! - Place: `socket → [connect] → send/recv → close`
+//! - Notes: notes/07-connect.md
+//! - Manual: connect(2), ip(7) (ip_local_port_range), tcp(7) (tcp_syn_retries)
+//! - Standard: RFC 9293 §3.5 (SYN, SYN/ACK, ACK), §3.9.1 (active OPEN)
+//! - Try: sockstep client --connect 127.0.0.1:1   (nobody listens: ECONNREFUSED)
+//! - Fails: ECONNREFUSED, ETIMEDOUT, ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL, EINTR
+//! - Owns: borrows the socket; the kernel picks its local port here when bind() was not called
 
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};

@@ -1,12 +1,12 @@
 //! `listen(fd, backlog) -> 0`: turns the socket into a listener. It does not wait.
 //!
-//! Place: socket → bind → [listen] → accept → recv/send → close
-//! Notes: notes/05-listen.md
-//! Manual: listen(2), tcp(7) (tcp_max_syn_backlog, tcp_abort_on_overflow)
-//! Standard: RFC 9293 §3.9.1 (passive OPEN), §3.3.2 (the LISTEN state)
-//! Try: ss -tln   (Send-Q is the backlog, Recv-Q how many wait to be accepted)
-//! Fails: EADDRINUSE, EINVAL, EOPNOTSUPP
-//! Owns: borrows the socket; from here on the kernel finishes handshakes for it by itself
+//! - Place: `socket → bind → [listen] → accept → recv/send → close`
+//! - Notes: notes/05-listen.md
+//! - Manual: listen(2), tcp(7) (tcp_max_syn_backlog, tcp_abort_on_overflow)
+//! - Standard: RFC 9293 §3.9.1 (passive OPEN), §3.3.2 (the LISTEN state)
+//! - Try: ss -tln   (Send-Q is the backlog, Recv-Q how many wait to be accepted)
+//! - Fails: EADDRINUSE, EINVAL, EOPNOTSUPP
+//! - Owns: borrows the socket; from here on the kernel finishes handshakes for it by itself
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 

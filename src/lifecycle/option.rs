@@ -1,12 +1,12 @@
 //! `setsockopt(fd, level, name, value) -> 0`: the switches of a socket.
 //!
-//! Place: socket → [setsockopt] → bind → listen → accept → recv/send → close
-//! Notes: notes/04-bind.md, notes/08-send-recv.md
-//! Manual: setsockopt(2), socket(7), tcp(7), fcntl(2)
-//! Standard: RFC 9293 §3.7.4 (Nagle), §3.8.4 (keep-alive), §3.6.1 (TIME-WAIT)
-//! Try: ss -tno   (shows the keep-alive timer)
-//! Fails: ENOPROTOOPT, EINVAL, EDOM
-//! Owns: borrows the socket; what is set on a listener, its accepted sockets inherit (not O_NONBLOCK)
+//! - Place: `socket → [setsockopt] → bind → listen → accept → recv/send → close`
+//! - Notes: notes/04-bind.md, notes/08-send-recv.md
+//! - Manual: setsockopt(2), socket(7), tcp(7), fcntl(2)
+//! - Standard: RFC 9293 §3.7.4 (Nagle), §3.8.4 (keep-alive), §3.6.1 (TIME-WAIT)
+//! - Try: ss -tno   (shows the keep-alive timer)
+//! - Fails: ENOPROTOOPT, EINVAL, EDOM
+//! - Owns: borrows the socket; what is set on a listener, its accepted sockets inherit (not O_NONBLOCK)
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 

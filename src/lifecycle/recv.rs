@@ -1,12 +1,12 @@
 //! `recv(fd, buf, flags) -> n`: takes bytes that have arrived; 0 is the end of the stream.
 //!
-//! Place: socket → bind → listen → accept → [recv]/send → close
-//! Notes: notes/08-send-recv.md
-//! Manual: recv(2), tcp(7), unix(7)
-//! Standard: RFC 9293 §3.9.1 (RECEIVE), §3.6 (half-close)
-//! Try: strace -f -e trace=recvfrom,sendto -p $(pgrep -x sockstep)
-//! Fails: EAGAIN, ECONNRESET, ETIMEDOUT, ENOTCONN; EINTR is restarted here
-//! Owns: borrows the socket and the buffer
+//! - Place: `socket → bind → listen → accept → [recv]/send → close`
+//! - Notes: notes/08-send-recv.md
+//! - Manual: recv(2), tcp(7), unix(7)
+//! - Standard: RFC 9293 §3.9.1 (RECEIVE), §3.6 (half-close)
+//! - Try: strace -f -e trace=recvfrom,sendto -p $(pgrep -x sockstep)
+//! - Fails: EAGAIN, ECONNRESET, ETIMEDOUT, ENOTCONN; EINTR is restarted here
+//! - Owns: borrows the socket and the buffer
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;

@@ -1,12 +1,12 @@
 //! `send(fd, data, MSG_NOSIGNAL) -> n`: hands bytes to the kernel. That is all that success means.
 //!
-//! Place: socket → bind → listen → accept → recv/[send] → close
-//! Notes: notes/08-send-recv.md
-//! Manual: send(2), tcp(7)
-//! Standard: RFC 9293 §3.9.1 (SEND), §3.8 (retransmission, windows)
-//! Try: ss -tn   (Send-Q: what the kernel holds and the peer has not acknowledged)
-//! Fails: EAGAIN, EPIPE, ECONNRESET, EMSGSIZE (packets), ENOBUFS; EINTR is restarted here
-//! Owns: borrows the socket and the bytes
+//! - Place: `socket → bind → listen → accept → recv/[send] → close`
+//! - Notes: notes/08-send-recv.md
+//! - Manual: send(2), tcp(7)
+//! - Standard: RFC 9293 §3.9.1 (SEND), §3.8 (retransmission, windows)
+//! - Try: ss -tn   (Send-Q: what the kernel holds and the peer has not acknowledged)
+//! - Fails: EAGAIN, EPIPE, ECONNRESET, EMSGSIZE (packets), ENOBUFS; EINTR is restarted here
+//! - Owns: borrows the socket and the bytes
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 

@@ -1,12 +1,12 @@
 //! `shutdown(fd, how) -> 0`: ends one direction, or both, at once and for every process.
 //!
-//! Place: socket → bind → listen → accept → recv/send → [shutdown] → close
-//! Notes: notes/08-send-recv.md
-//! Manual: shutdown(2), tcp(7)
-//! Standard: RFC 9293 §3.6 (closing a connection; half-close)
-//! Try: printf 'abc' | sockstep client --connect 127.0.0.1:7000   (FIN after the last byte, echo still comes)
-//! Fails: ENOTCONN (the peer has reset the connection)
-//! Owns: borrows the socket; the descriptor stays open until close()
+//! - Place: `socket → bind → listen → accept → recv/send → [shutdown] → close`
+//! - Notes: notes/08-send-recv.md
+//! - Manual: shutdown(2), tcp(7)
+//! - Standard: RFC 9293 §3.6 (closing a connection; half-close)
+//! - Try: printf 'abc' | sockstep client --connect 127.0.0.1:7000   (FIN after the last byte, echo still comes)
+//! - Fails: ENOTCONN (the peer has reset the connection)
+//! - Owns: borrows the socket; the descriptor stays open until close()
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 

@@ -1,12 +1,12 @@
 //! `socket(domain, type, protocol) -> fd`: makes an endpoint that has no address yet.
 //!
-//! Place: [socket] → bind → listen → accept → recv/send → close
-//! Notes: notes/03-socket.md
-//! Manual: socket(2), socket(7), tcp(7), unix(7), socketpair(2)
-//! Standard: RFC 9293 §3.9.1 (OPEN), RFC 8200 and RFC 791 for the address families
-//! Try: strace -e trace=socket sockstep client --connect 127.0.0.1:7000
-//! Fails: EAFNOSUPPORT, EMFILE, ENFILE, ENOBUFS, ENOMEM, EACCES
-//! Owns: the caller owns the returned fd; it is born close-on-exec
+//! - Place: `[socket] → bind → listen → accept → recv/send → close`
+//! - Notes: notes/03-socket.md
+//! - Manual: socket(2), socket(7), tcp(7), unix(7), socketpair(2)
+//! - Standard: RFC 9293 §3.9.1 (OPEN), RFC 8200 and RFC 791 for the address families
+//! - Try: strace -e trace=socket sockstep client --connect 127.0.0.1:7000
+//! - Fails: EAFNOSUPPORT, EMFILE, ENFILE, ENOBUFS, ENOMEM, EACCES
+//! - Owns: the caller owns the returned fd; it is born close-on-exec
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;

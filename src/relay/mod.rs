@@ -4,8 +4,8 @@
 //! client ── child ──packet──▶ hub (one log, a cursor for each child) ──packet──▶ child ── client
 //! ```
 //!
-//! Notes: notes/10-relay.md
-//! Manual: unix(7), socketpair(2)
+//! - Notes: notes/10-relay.md
+//! - Manual: unix(7), socketpair(2)
 
 mod hub;
 mod log;

@@ -1,11 +1,11 @@
 //! `fork() -> pid`: a child for a connection, and what the child keeps.
 //!
-//! Place: accept → [fork] → recv/send in the child; the parent goes back to accept
-//! Notes: notes/09-fork.md
-//! Manual: fork(2), close_range(2), prctl(2), _exit(2), ppoll(2)
-//! Try: ss -tnp   (the parent's listener and the child's connection share a port)
-//! Fails: EAGAIN (too many processes), ENOMEM
-//! Owns: the child owns the connection and its end of the relay pair, and closes all else
+//! - Place: `accept → [fork] → recv/send in the child; the parent goes back to accept`
+//! - Notes: notes/09-fork.md
+//! - Manual: fork(2), close_range(2), prctl(2), _exit(2), ppoll(2)
+//! - Try: ss -tnp   (the parent's listener and the child's connection share a port)
+//! - Fails: EAGAIN (too many processes), ENOMEM
+//! - Owns: the child owns the connection and its end of the relay pair, and closes all else
 
 use std::ffi::CString;
 use std::net::SocketAddr;

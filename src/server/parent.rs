@@ -2,7 +2,7 @@
 //!
 //! It is single-threaded, never blocks but in epoll_wait(), and never reads a client's bytes.
 //!
-//! Manual: epoll(7), signalfd(2), wait(2)
+//! - Manual: epoll(7), signalfd(2), wait(2)
 
 use std::collections::{BTreeMap, HashMap};
 use std::os::fd::OwnedFd;
