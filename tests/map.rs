@@ -71,11 +71,11 @@ fn each_call_has_a_header_of_the_same_shape() {
         assert!(names_the_call && first.contains(" -> "), "{file}: {first}");
         let keys = ["Place", "Notes", "Manual", "Standard", "Try", "Fails", "Owns"];
         let found: Vec<&str> =
-            header.iter().filter_map(|line| line.trim().split_once(": ")).map(|(key, _)| key).collect();
+            header.iter().filter_map(|line| line.strip_prefix(" - ")?.split_once(": ")).map(|(key, _)| key).collect();
         assert!(found.ends_with(&keys), "{file}: {found:?}");
-        let place = header.iter().find(|line| line.starts_with(" Place:")).unwrap();
+        let place = header.iter().find(|line| line.starts_with(" - Place:")).unwrap();
         assert!(place.contains(&format!("[{name}]")), "{file}: {place}");
-        let notes = header.iter().find(|line| line.starts_with(" Notes:")).unwrap();
+        let notes = header.iter().find(|line| line.starts_with(" - Notes:")).unwrap();
         assert!(notes.contains("notes/0") && notes.ends_with(".md"), "{file}: {notes}");
     }
     assert_eq!(calls.len(), 10, "a call without a place in this test");

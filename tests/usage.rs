@@ -207,7 +207,12 @@ fn the_default_is_this_machine_alone() {
 
 /// `make ARGS` in the project, as from a fresh terminal: not as a part of a running `make test`.
 fn make(args: &[&str]) -> Finished {
+    make_with(args, &std::env::var("PATH").unwrap())
+}
+
+fn make_with(args: &[&str], path: &str) -> Finished {
     let mut command = Command::new("make");
+    command.env("PATH", path);
     command.current_dir(env!("CARGO_MANIFEST_DIR")).args(args);
     for variable in
         ["MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEFILES", "STAGE", "LISTEN", "SERVER", "HOST", "NAME", "ARGS"]
@@ -215,6 +220,60 @@ fn make(args: &[&str]) -> Finished {
         command.env_remove(variable);
     }
     run(&mut command, b"")
+}
+
+/// A machine that has `commands` and nothing else: each a script that says how it was called.
+fn bare_machine(commands: &[(&str, &str)]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for tool in ["make", "sed", "env", "echo"] {
+        let found = run(Command::new("which").arg(tool), b"").text(); // a file, not what the shell builds in
+        std::os::unix::fs::symlink(found.trim(), dir.path().join(tool)).unwrap();
+    }
+    for (name, script) in commands {
+        let path = dir.path().join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    dir
+}
+
+#[test]
+fn make_installs_what_is_missing_after_saying_so() {
+    let apt = ("apt-get", "echo apt-get \"$@\"");
+    for (uid, sudo) in [("0", ""), ("1000", "sudo: ")] {
+        let id = format!("echo {uid}");
+        let machine =
+            bare_machine(&[apt, ("id", &id), ("sudo", "printf 'sudo: '; exec \"$@\""), ("cargo", ""), ("ss", "")]);
+        let path = machine.path().to_str().unwrap();
+        let done = make_with(&["setup"], path);
+        let said = done.text();
+        for packages in ["gcc libc6-dev pkg-config libssl-dev", "openssl", "strace ncat socat"] {
+            let steps = format!(
+                "필요한 패키지를 설치합니다: {packages}\n{sudo}apt-get update -q\n\
+                 {sudo}apt-get install -q -y --no-install-recommends {packages}\n"
+            );
+            assert!(said.contains(&steps), "{said}");
+        }
+        assert_eq!(done.code(), 0, "{said}{}", done.err);
+    }
+}
+
+#[test]
+fn make_names_what_is_missing_where_it_cannot_install_it() {
+    let no_apt = bare_machine(&[("cargo", ""), ("id", "echo 0"), ("strace", ""), ("ncat", "")]);
+    let done = make_with(&["test-tools"], no_apt.path().to_str().unwrap());
+    assert_ne!(done.code(), 0);
+    assert!(
+        done.err.contains("apt-get이 없어 필요한 패키지를 설치할 수 없습니다. 직접 설치하십시오: iproute2 socat"),
+        "{}",
+        done.err
+    );
+    let no_right = bare_machine(&[("apt-get", "exit 9"), ("id", "echo 1000")]);
+    let done = make_with(&["cert-tools"], no_right.path().to_str().unwrap());
+    assert_ne!(done.code(), 0);
+    assert!(done.err.contains("관리자에게 요청하십시오: apt-get install openssl"), "{}", done.err);
+    let done = make_with(&["build-tools"], no_right.path().to_str().unwrap());
+    assert!(done.err.contains("Rust(cargo)가 없습니다."), "{}", done.err);
 }
 
 #[test]
