@@ -325,6 +325,20 @@ fn a_signal_gives_the_terminal_back_and_ends_the_client_as_signals_do() {
 }
 
 #[test]
+fn ctrl_c_leaves_a_relay_before_one_who_still_listens() {
+    let server = Server::start(&["--mode", "relay"]);
+    let (mut witness, listening) = (server.join(), server.join());
+    let mut terminal = Terminal::client(&["--connect", &server.addr.to_string()]);
+    terminal.is_ready();
+    terminal.shows_somewhere("* 어서 오십시오");
+    listening.half_close();
+    terminal.press(CTRL_C);
+    assert_eq!(terminal.end().signal(), Some("Interrupt"));
+    assert_eq!(witness.line_with("나갔습니다"), "* 손님3 님이 나갔습니다.");
+    assert_eq!(witness.line_with("나갔습니다"), "* 손님2 님이 나갔습니다.");
+}
+
+#[test]
 fn the_terminal_is_given_back_when_the_server_goes() {
     let server = Server::start(&["--mode", "relay"]);
     let mut terminal = Terminal::client(&["--connect", &server.addr.to_string()]);

@@ -36,7 +36,9 @@ impl<'a, 'fd> Sender<'a, 'fd> {
         match said {
             Ok(()) => Sent::All,
             Err(Sent::Signal(signal)) => {
-                let _ = self.shared.transport().finish(); // a goodbye if there is room for it; no waiting
+                // A goodbye if there is room for it; no waiting.
+                let mut transport = self.shared.transport();
+                let _ = transport.send(self.shared.farewell().as_bytes()).and_then(|_| transport.finish());
                 Sent::Signal(signal)
             }
             Err(stopped) => stopped,

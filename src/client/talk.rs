@@ -80,7 +80,7 @@ impl<'fd> Shared<'fd> {
         first.starts_with(REFUSAL) && self.said_bang.get() != Some(&true)
     }
 
-    /// What Ctrl-D means at a terminal: "I go". To a relay that is more than the end of what we
+    /// What Ctrl-D and Ctrl-C mean at a terminal: "I go". To a relay that is more than the end of what we
     /// say: others would see us stay until it learned that nobody listens any more.
     pub fn farewell(&self) -> &'static str {
         if self.greeted.load(Ordering::Relaxed) { "/quit\n" } else { "" }
