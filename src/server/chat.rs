@@ -237,6 +237,7 @@ impl Chat<'_, '_> {
             return self.out.clear();
         }
         match self.transport.send(self.out.rest()) {
+            Ok(0) => {}
             Ok(n) => {
                 self.out.advance(n);
                 self.last_told = Instant::now();

@@ -111,6 +111,10 @@ pub fn serve(conn: OwnedFd, relay: ChildEnd, setup: &Setup<'_>, waiter: Waiter) 
         (Ok(transport), Mode::Relay) => chat::serve(transport, &relay, setup, &waiter),
         (Err(ending), _) => ending,
     };
+    if matches!(ending, Ending::HandshakeFailed | Ending::TlsFailed) {
+        // OpenSSL has sent its alert: let it arrive.
+        farewell(&mut Transport::plain(conn.as_fd()), &waiter, &[], false);
+    }
     close(conn);
     relay.close();
     ending
@@ -153,8 +157,6 @@ fn secure<'fd>(
             Ok(Some(event)) => wait(event)?,
             Err(trouble) => {
                 log::info!("{}: TLS handshake failed: {trouble}", setup.peer);
-                // OpenSSL has sent its alert: let it arrive.
-                farewell(&mut Transport::plain(fd), waiter, &[], false);
                 return Err(Ending::HandshakeFailed);
             }
         }
