@@ -70,10 +70,11 @@ fn commands_do_what_help_says() {
 fn who_quits_still_hears_the_answers_that_are_owed() {
     let server = relay(&[]);
     let (mut first, mut second) = pair(&server);
-    second.send("네 가지\n");
+    second.send("네\n");
+    assert_eq!(first.line(), "[손님2] 네"); // so that the order of the two is known
     first.send("/who\n/to 손님1 나에게\n/quit\n");
     let heard = first.rest();
-    assert!(heard.ends_with("* 지금 2명: 손님1, 손님2\n[손님1 → 손님1] 나에게\n* 안녕히 가십시오.\n"), "{heard}");
+    assert_eq!(heard, "* 지금 2명: 손님1, 손님2\n[손님1 → 손님1] 나에게\n* 안녕히 가십시오.\n");
     assert_eq!(second.line(), "* 손님1 님이 나갔습니다.");
     let at_once = run(&mut client(&["--connect", &server.addr.to_string()]), b"/who\n/quit\n");
     assert!(at_once.text().contains("* 지금 2명: 손님2, 손님3\n"), "{}", at_once.text());
