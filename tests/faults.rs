@@ -44,7 +44,11 @@ fn a_child_sent_sigterm_says_goodbye() {
 fn when_the_parent_is_killed_the_children_go_too() {
     for mode in ["echo", "relay"] {
         let server = Server::start(&["--mode", mode]);
-        let peers = [server.connect(), server.connect(), server.connect()];
+        let mut peers = [server.connect(), server.connect(), server.connect()];
+        for peer in &mut peers {
+            peer.send("x\n");
+            peer.line(); // an echo or a greeting: the child has set itself up
+        }
         let children = server.wait_for_children(3);
         kill_child(children[0], Signal::SIGSTOP); // even one that cannot run
         server.signal(Signal::SIGKILL);
