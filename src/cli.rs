@@ -81,7 +81,7 @@ pub struct ServerArgs {
           help = "relay에서 한 줄의 최대 길이, 65536까지 [기본값: 65536]")]
     pub max_line: u32,
     #[arg(long, default_value = "2", hide_default_value = true, allow_negative_numbers = true, value_name = "초", value_parser = parse_positive_seconds,
-          help = "느린 수신자 때문에 중계 버퍼가 이 시간 넘게 가득 차 있으면 그 수신자의 연결을 끊습니다 [기본값: 2]")]
+          help = "중계 버퍼가 가득 찬 채로 이 시간 동안 거의 받아 가지 않는 수신자의 연결을 끊습니다 [기본값: 2]")]
     pub slow_timeout: Duration,
     #[arg(long, default_value = "10", hide_default_value = true, allow_negative_numbers = true, value_name = "초", value_parser = parse_positive_seconds,
           help = "TLS 핸드셰이크 전체의 제한 시간 [기본값: 10]")]

@@ -100,6 +100,9 @@ fn call_hint(call: &str, errno: Errno) -> Option<&'static str> {
         ("recv" | "send", Errno::ECONNRESET | Errno::EPIPE) => {
             "상대가 연결을 끊었습니다. 서버가 아직 실행 중인지 확인하십시오."
         }
+        ("send", Errno::EMSGSIZE) => {
+            "커널의 소켓 버퍼가 너무 작습니다. `sysctl net.core.wmem_default`를 212992 이상으로 올리십시오."
+        }
         (_, Errno::EMFILE | Errno::ENFILE) => "열 수 있는 파일 디스크립터 수를 넘었습니다. `ulimit -n`을 확인하십시오.",
         _ => return None,
     })

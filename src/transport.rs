@@ -119,6 +119,7 @@ impl<'fd> Transport<'fd> {
     /// "I have said all": close_notify, then `shutdown(SHUT_WR)`. True when done, false when it
     /// must be tried again after [`Transport::write_event`].
     pub fn finish(&mut self) -> Result<bool, Trouble> {
+        let mut said = Ok(true);
         if let Some(Err(error)) = self.tls.as_mut().map(SslStream::shutdown) {
             match verdict(&error) {
                 Verdict::Wait(event) => {
@@ -126,10 +127,10 @@ impl<'fd> Transport<'fd> {
                     return Ok(false);
                 }
                 Verdict::CleanEnd => {}
-                Verdict::Trouble(trouble) => return Err(trouble),
+                Verdict::Trouble(trouble) => said = Err(trouble),
             }
         }
-        shutdown(self.fd, Shutdown::Write).map_err(Trouble::Errno)?;
-        Ok(true)
+        shutdown(self.fd, Shutdown::Write).map_err(Trouble::Errno)?; // FIN, even if close_notify failed
+        said
     }
 }

@@ -7,6 +7,7 @@ mod piped;
 mod pty;
 mod support;
 
+use std::io::Write;
 use std::net::{TcpListener, ToSocketAddrs};
 use std::thread;
 
@@ -134,11 +135,20 @@ fn quit_ends_well_when_it_comes_in_two_pieces() {
 #[test]
 fn quit_ends_well_when_more_follows_it() {
     let server = Server::start(&["--mode", "relay"]);
-    let mut guest = Piped::start(&["--connect", &server.addr.to_string()]);
-    guest.hears("* 어서 오십시오");
-    guest.say("/quit\nnobody hears this\n");
-    let done = guest.end();
-    assert_eq!((done.code(), done.err.as_str()), (0, ""));
+    for goodbye in ["/quit\nnobody hears this\n", "/quit now\n", "/quit\tx\r\n"] {
+        let mut guest = Piped::start(&["--connect", &server.addr.to_string()]);
+        guest.hears("* 어서 오십시오");
+        guest.say(goodbye);
+        let done = guest.end();
+        assert_eq!((done.code(), done.err.as_str()), (0, ""), "{goodbye:?}");
+    }
+}
+
+#[test]
+fn an_echo_of_what_looks_like_a_refusal_is_none() {
+    let server = Server::start(&[]);
+    let echoed = run(&mut client(&["--connect", &server.addr.to_string()]), b"! hello\n");
+    assert_eq!((echoed.code(), echoed.text().as_str(), echoed.err.as_str()), (0, "! hello\n", ""));
 }
 
 #[test]
@@ -391,6 +401,34 @@ fn a_hostile_server_cannot_drive_the_terminal() {
     hostile.send("\x1b[2Jno end");
     drop(hostile);
     terminal.shows_somewhere("^[[2Jno end");
+}
+
+#[test]
+fn a_server_that_never_stops_talking_cannot_keep_the_client_from_ending() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    for ends_by_itself in [false, true] {
+        let mut terminal = Terminal::client(&["--connect", &addr]);
+        let talker = Peer::new(listener.accept().unwrap().0);
+        terminal.is_ready();
+        let talking = std::thread::spawn(move || {
+            let mut talker = talker;
+            let until = std::time::Instant::now() + DEADLINE;
+            while std::time::Instant::now() < until && talker.stream.write_all(b"and another thing\n").is_ok() {
+                std::thread::park_timeout(std::time::Duration::from_millis(20)); // its manner of talking
+            }
+        });
+        terminal.shows_somewhere("and another thing");
+        terminal.press(CTRL_D);
+        if ends_by_itself {
+            assert_eq!(terminal.end().exit_code(), 0);
+        } else {
+            terminal.press(CTRL_C);
+            assert_eq!(terminal.end().signal(), Some("Interrupt"));
+        }
+        terminal.assert_given_back();
+        talking.join().unwrap();
+    }
 }
 
 #[test]

@@ -21,13 +21,15 @@ pub struct Sender<'a, 'fd> {
     /// Readable when the receiving thread has ended.
     ended: &'a OwnedFd,
     /// At a terminal: Ctrl-C and Ctrl-Z, which must not leave it in a strange state.
-    signals: Option<Watch>,
+    signals: Option<&'a Watch>,
     quit: Quit,
+    /// The last thing that went out was a whole line (or nothing): another one may follow it.
+    between_lines: bool,
 }
 
 impl<'a, 'fd> Sender<'a, 'fd> {
-    pub fn new(shared: &'a Shared<'fd>, ended: &'a OwnedFd, signals: Option<Watch>) -> Self {
-        Sender { shared, ended, signals, quit: Quit::default() }
+    pub fn new(shared: &'a Shared<'fd>, ended: &'a OwnedFd, signals: Option<&'a Watch>) -> Self {
+        Sender { shared, ended, signals, quit: Quit::default(), between_lines: true }
     }
 
     /// Sends `first`, then standard input to its end, and says so: close_notify and `shutdown(SHUT_WR)`.
@@ -38,9 +40,14 @@ impl<'a, 'fd> Sender<'a, 'fd> {
             Err(Sent::Signal(signal)) => {
                 // A goodbye if there is room for it; no waiting.
                 let mut transport = self.shared.transport();
-                let _ = transport.send(self.shared.farewell().as_bytes()).and_then(|_| transport.finish());
+                if self.between_lines {
+                    let _ = transport.send(self.shared.farewell().as_bytes());
+                }
+                let _ = transport.finish();
                 Sent::Signal(signal)
             }
+            // Behind a /quit the server need not take what we still had to say.
+            Err(Sent::Lost(_)) if self.quit.said => Sent::Interrupted { quit: true },
             Err(stopped) => stopped,
         }
     }
@@ -75,8 +82,13 @@ impl<'a, 'fd> Sender<'a, 'fd> {
 
     /// send() takes what fits; the rest follows when poll() says that there is room.
     fn send_all(&mut self, mut data: &[u8]) -> Result<(), Sent> {
+        if data.is_empty() {
+            return Ok(());
+        }
         self.shared.saying(data);
         self.quit.hear(data);
+        let whole_lines = data.ends_with(b"\n");
+        self.between_lines = false;
         while !data.is_empty() {
             let (sent, event) = {
                 let mut transport = self.shared.transport();
@@ -87,6 +99,7 @@ impl<'a, 'fd> Sender<'a, 'fd> {
                 self.wait_for(self.shared.fd, event)?;
             }
         }
+        self.between_lines = whole_lines;
         Ok(())
     }
 
@@ -107,12 +120,12 @@ impl<'a, 'fd> Sender<'a, 'fd> {
     fn wait_for(&self, fd: BorrowedFd<'_>, event: PollFlags) -> Result<(), Sent> {
         loop {
             let mut fds = vec![PollFd::new(self.ended.as_fd(), PollFlags::POLLIN), PollFd::new(fd, event)];
-            fds.extend(self.signals.as_ref().map(|signals| PollFd::new(signals.as_fd(), PollFlags::POLLIN)));
+            fds.extend(self.signals.map(|signals| PollFd::new(signals.as_fd(), PollFlags::POLLIN)));
             wait(&mut fds, None).map_err(|errno| Sent::Lost(Trouble::Errno(errno)))?;
             if happened(&fds[0]) {
                 return Err(Sent::Interrupted { quit: self.quit.said });
             }
-            match self.signals.as_ref().and_then(Watch::next) {
+            match self.signals.and_then(Watch::next) {
                 Some(Signal::SIGTSTP) => self.rest(),
                 Some(signal) => return Err(Sent::Signal(signal)),
                 None if happened(&fds[1]) => return Ok(()),
@@ -131,7 +144,7 @@ impl<'a, 'fd> Sender<'a, 'fd> {
     }
 }
 
-/// Whether the line `/quit` has been said, however the bytes are cut: then an end is expected.
+/// Whether a line with the command `/quit` has been said, however the bytes are cut: then an end is expected.
 #[derive(Default)]
 struct Quit {
     line: Vec<u8>,
@@ -142,7 +155,8 @@ impl Quit {
     fn hear(&mut self, bytes: &[u8]) {
         for byte in bytes {
             if *byte == b'\n' {
-                self.said |= self.line.trim_ascii_end() == QUIT;
+                let word = self.line.trim_ascii_end().split(|byte| matches!(byte, b' ' | b'\t')).next();
+                self.said |= word == Some(QUIT);
                 self.line.clear();
             } else if self.line.len() <= QUIT.len() + 1 {
                 self.line.push(*byte); // with a \r, and one more to tell it from a longer line

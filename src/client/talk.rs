@@ -35,6 +35,8 @@ use crate::transport::Transport;
 
 /// At a terminal, after Ctrl-D: once the server has been silent for this long, we go.
 const QUIET: Duration = Duration::from_secs(1);
+/// And after this long we go although it still talks.
+const QUIET_AT_LAST: Duration = Duration::from_secs(5);
 
 /// How a server says no (and a relay only so: its first words are a greeting).
 const REFUSAL: &[u8] = b"! ";
@@ -140,8 +142,15 @@ pub fn talk(transport: Transport<'_>, args: &ClientArgs, peer: &str) -> Result<(
     let first = args.name.as_ref().map(|name| format!("/name {name}\n")).unwrap_or_default();
     let (sent, heard) = thread::scope(|scope| {
         let receiver = scope.spawn(|| receive(&shared, running));
-        let sent = Sender::new(&shared, &ended, signals).run(&first);
-        let ended_by_itself = wait_for_the_rest(&shared, &sent, &ended);
+        let mut sent = Sender::new(&shared, &ended, signals.as_ref()).run(&first);
+        let ended_by_itself = match wait_for_the_rest(&shared, &sent, &ended, signals.as_ref()) {
+            Rest::Ended => true,
+            Rest::TimeIsUp => false,
+            Rest::Signal(signal) => {
+                sent = Sent::Signal(signal);
+                false
+            }
+        };
         if !ended_by_itself {
             // close() would not wake a thread that sleeps on the socket; shutdown() does.
             let _ = shutdown(shared.fd, Shutdown::Both);
@@ -153,21 +162,34 @@ pub fn talk(transport: Transport<'_>, args: &ClientArgs, peer: &str) -> Result<(
     verdict(sent, heard, peer)
 }
 
-/// After our end: what is still owed to us. True when the receiving thread has ended by itself.
-fn wait_for_the_rest(shared: &Shared<'_>, sent: &Sent, ended: &OwnedFd) -> bool {
-    let mut ended = [PollFd::new(ended.as_fd(), PollFlags::POLLIN)];
-    let quiet = match sent {
-        Sent::All if shared.terminal.is_none() => None, // a pipe wants all of it, however long it takes
-        Sent::All | Sent::Lost(_) | Sent::Interrupted { .. } => Some(QUIET),
-        Sent::InputFailed(_) | Sent::Signal(_) => Some(Duration::ZERO),
+/// What came of waiting for the rest.
+enum Rest {
+    /// The receiving thread has ended by itself.
+    Ended,
+    TimeIsUp,
+    Signal(Signal),
+}
+
+/// After our end: what is still owed to us. A pipe wants all of it, however long it takes.
+fn wait_for_the_rest(shared: &Shared<'_>, sent: &Sent, ended: &OwnedFd, signals: Option<&Watch>) -> Rest {
+    let (quiet, at_last) = match sent {
+        Sent::All if shared.terminal.is_none() => (None, None),
+        Sent::All | Sent::Lost(_) | Sent::Interrupted { .. } => (Some(QUIET), Some(Instant::now() + QUIET_AT_LAST)),
+        Sent::InputFailed(_) | Sent::Signal(_) => (Some(Duration::ZERO), None),
     };
     loop {
-        let left = quiet.map(|quiet| quiet.saturating_sub(lock(&shared.last_heard).elapsed()));
-        if wait(&mut ended, left).is_err() || happened(&ended[0]) {
-            return true;
+        let silent_until = quiet.map(|quiet| *lock(&shared.last_heard) + quiet);
+        let until = silent_until.map(|until| at_last.map_or(until, |at_last| until.min(at_last)));
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let mut fds = vec![PollFd::new(ended.as_fd(), PollFlags::POLLIN)];
+        fds.extend(signals.map(|signals| PollFd::new(signals.as_fd(), PollFlags::POLLIN)));
+        if wait(&mut fds, left).is_err() || happened(&fds[0]) {
+            return Rest::Ended;
         }
-        if quiet.is_some_and(|quiet| lock(&shared.last_heard).elapsed() >= quiet) {
-            return false;
+        match signals.and_then(Watch::next) {
+            Some(signal) if signal != Signal::SIGTSTP => return Rest::Signal(signal),
+            _ if left.is_some_and(|left| left.is_zero()) => return Rest::TimeIsUp,
+            _ => {}
         }
     }
 }

@@ -15,7 +15,8 @@ use super::names::{Names, guest};
 use super::packet::{FROM_HUB, MAX_LINES_BYTES, PREFIX_MAX_BYTES, ToHub, append_frame};
 use crate::text::are_clean_lines;
 
-/// The log and all private frames together never hold more.
+/// What somebody still has to get, in the log and in private frames, is never more; only the
+/// notices of joins and leaves, one a member each, come on top.
 pub(super) const LOG_BYTES: usize = 4 * 1024 * 1024;
 /// Private frames (answers, `/to`) that may wait for one member.
 pub(super) const OUTBOX_BYTES: usize = 64 * 1024;
@@ -37,6 +38,8 @@ pub struct Hub {
     newest: Id,
     /// Since when the log has been more than half full without a break, after it was full.
     pub(super) full_since: Option<Instant>,
+    /// Something has changed since the last delivery: there may be packets, or room.
+    news: bool,
     pub(super) slow_timeout: Duration,
 }
 
@@ -72,18 +75,28 @@ impl Hub {
             private_bytes: 0,
             newest: 0,
             full_since: None,
+            news: false,
             slow_timeout,
         }
     }
 
-    /// For a child after fork(): gives the inherited copy of the log back. Other people's words are
+    /// For a child after fork(): gives the inherited copies of what others are to get back. They are
     /// none of its business, and the pages would stay pinned for as long as it lives.
-    pub fn forget_log(&mut self) {
+    pub fn forget_frames(&mut self) {
         self.log = Log::new(0);
+        for member in self.members.values_mut().filter(|member| !member.outbox.is_empty()) {
+            member.outbox = VecDeque::new();
+        }
+    }
+
+    /// True once after anything that calls for a round of deliveries.
+    pub fn take_news(&mut self) -> bool {
+        std::mem::take(&mut self.news)
     }
 
     /// Takes one packet from a child.
     pub fn receive(&mut self, id: Id, packet: &[u8], now: Instant) -> Result<(), Offence> {
+        self.news = true;
         let request = ToHub::decode(packet).ok_or(Offence("unknown or malformed packet"))?;
         match (request, self.members.contains_key(&id)) {
             (ToHub::Join, false) => self.join(id),
@@ -195,6 +208,7 @@ impl Hub {
     /// Forgets a member. `slow` says why the others are told that it has gone.
     pub fn leave(&mut self, id: Id, slow: bool, now: Instant) {
         let Some(member) = self.members.remove(&id) else { return };
+        self.news = true;
         self.private_bytes -= member.outbox_bytes;
         self.names.give_up(id, &member.name, self.newest, now);
         let name = &member.name;
@@ -209,6 +223,7 @@ impl Hub {
 
     /// Tells everybody that the server ends.
     pub fn say_goodbye(&mut self) {
+        self.news = true;
         self.announce(FROM_HUB, "* 서버를 종료합니다. 안녕히 가십시오.");
     }
 
@@ -256,7 +271,8 @@ impl Hub {
     /// The member's child has closed its end: what it is owed must not hold anybody up, nor its own
     /// last words, which may still have to be read.
     pub fn deaf(&mut self, id: Id) {
-        let Some(member) = self.members.get_mut(&id) else { return };
+        let Some(member) = self.members.get_mut(&id).filter(|member| !member.deaf) else { return };
+        self.news = true; // its room is free for others
         member.deaf = true;
         member.outbox.clear();
         self.private_bytes -= std::mem::take(&mut member.outbox_bytes);

@@ -48,6 +48,15 @@ pub fn pair() -> nix::Result<(ParentEnd, ChildEnd)> {
     socketpair().map(|(parent, child)| (ParentEnd(parent), ChildEnd(child)))
 }
 
+/// Fails where the kernel does not take our longest packet: better at the start than in the middle.
+pub fn check_longest_packet() -> nix::Result<()> {
+    let (parent, child) = pair()?;
+    let sent = parent.send(&vec![0; RELAY_MAX_BYTES]);
+    parent.close();
+    child.close();
+    sent.map(drop)
+}
+
 impl ParentEnd {
     /// Sends one packet of frames; false when the child's queue is full.
     pub fn send(&self, packet: &[u8]) -> nix::Result<bool> {
@@ -104,6 +113,7 @@ impl AsFd for ChildEnd {
 fn send_packet(fd: BorrowedFd<'_>, packet: &[u8]) -> nix::Result<bool> {
     match send(fd, packet) {
         Ok(_) => Ok(true), // a packet goes whole or not at all
+        // ENOBUFS: the kernel is short of memory for a moment; the wait comes back at once to try again.
         Err(Errno::EAGAIN | Errno::ENOBUFS) => Ok(false),
         Err(errno) => Err(errno),
     }

@@ -20,14 +20,15 @@ impl Hub {
         self.has_room() && self.members.get(&id).is_none_or(|member| member.outbox_bytes <= OUTBOX_BYTES)
     }
 
-    /// When [`Hub::overdue`] has to be asked again, if ever.
+    /// When [`Hub::overdue`] has to be asked although nothing else happens; after every round it is asked anyway.
     pub fn deadline(&self) -> Option<Instant> {
         self.full_since.map(|since| since + self.slow_timeout)
     }
 
     /// The members that have kept the hub full for longer than the slow timeout.
     ///
-    /// Stalled is who is owed something and took next to nothing meanwhile. When nobody is ahead, the
+    /// Stalled is who is owed something and took less than 64 KiB meanwhile; a slow reader that takes
+    /// more slows the senders down instead. When nobody is ahead, the
     /// machine is slow, not the member: then only one who took nothing at all is stalled. Those who
     /// hold much go first; the many who hold little each go only when that did not find anybody.
     pub fn overdue(&mut self, now: Instant) -> Vec<Id> {

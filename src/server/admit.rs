@@ -135,7 +135,7 @@ impl Parent<'_> {
             return start_thread(id, conn, peer, args.clone(), tls.cloned());
         }
         let setup = Setup { id, peer, args, tls };
-        hand_to_child(conn, &setup, || hub.forget_log()).map(|(end, pid)| (end, Runner::Process(pid)))
+        hand_to_child(conn, &setup, || hub.forget_frames()).map(|(end, pid)| (end, Runner::Process(pid)))
     }
 
     /// Takes the listener out of the wait; what is in its queue stays there. One log line an episode.

@@ -45,8 +45,8 @@ struct Chat<'a, 'fd> {
     up: Uplink,
     out: Outgoing,
     packet: Vec<u8>,
-    /// The client has closed its half: it may still listen.
-    peer_ended: bool,
+    /// The client has closed its half, and how: it may still listen.
+    peer_end: Option<Ending>,
     /// The client has said `/quit`: nothing more is read, but it hears what is owed to it.
     quitting: bool,
     /// Nothing more is read from the client; the child ends so when the hub has taken all lines.
@@ -67,7 +67,7 @@ pub fn serve(transport: Transport<'_>, relay: &ChildEnd, setup: &Setup<'_>, wait
         up: Uplink::joining(),
         out: Outgoing::default(),
         packet: vec![0; RELAY_MAX_BYTES],
-        peer_ended: false,
+        peer_end: None,
         quitting: false,
         ending: None,
         mute: false,
@@ -86,7 +86,7 @@ pub fn serve(transport: Transport<'_>, relay: &ChildEnd, setup: &Setup<'_>, wait
         }
     };
     if !chat.mute && ending != Ending::Reset {
-        farewell(&mut chat.transport, waiter, chat.out.rest(), chat.peer_ended);
+        farewell(&mut chat.transport, waiter, chat.out.rest(), chat.peer_end.is_some());
     }
     ending
 }
@@ -100,7 +100,7 @@ impl Chat<'_, '_> {
         if !self.out.is_empty() {
             conn |= self.transport.write_event();
         }
-        if self.peer_ended && conn.is_empty() && self.up.is_empty() {
+        if self.peer_end.is_some() && conn.is_empty() && self.up.is_empty() {
             conn = LOSS_ONLY; // a client that has closed both halves answers our next words with RST
         }
         let mut relay = PollFlags::empty();
@@ -116,7 +116,7 @@ impl Chat<'_, '_> {
     }
 
     fn may_read(&self) -> bool {
-        !self.peer_ended
+        self.peer_end.is_none()
             && !self.quitting
             && self.ending.is_none()
             && self.up.is_empty()
@@ -132,12 +132,12 @@ impl Chat<'_, '_> {
         if !stuck && !self.up.is_empty() {
             return None; // it is the hub that lets us wait, and what the client said must reach it
         }
-        match (self.peer_ended, stuck) {
-            (true, true) => Some((self.last_told + HALF_CLOSED_STUCK, Ending::Idle)),
-            (true, false) => Some((self.last_told + HALF_CLOSED, Ending::Done)),
-            (false, _) if idle.is_zero() => None,
-            (false, true) => Some((heard.max(self.last_told) + idle, Ending::Idle)),
-            (false, false) => Some((heard + idle, Ending::Idle)),
+        match (self.peer_end, stuck) {
+            (Some(_), true) => Some((self.last_told + HALF_CLOSED_STUCK, Ending::Idle)),
+            (Some(end), false) => Some((self.last_told + HALF_CLOSED, end)),
+            (None, _) if idle.is_zero() => None,
+            (None, true) => Some((heard.max(self.last_told) + idle, Ending::Idle)),
+            (None, false) => Some((heard + idle, Ending::Idle)),
         }
     }
 
@@ -152,8 +152,8 @@ impl Chat<'_, '_> {
         if ready.relay_speaks() && !self.hear_hub() {
             return if self.quitting { self.end_now(BYE, Ending::Done) } else { Some(Ending::Stopped) };
         }
-        if self.peer_ended && ready.conn_lost() {
-            self.ending = Some(Ending::Done);
+        if ready.conn_lost() {
+            self.ending = self.ending.or(self.peer_end);
         }
         let readable = ready.conn.intersects(self.transport.read_event()) || ready.conn_lost();
         if self.may_read() && (readable || self.transport.has_more()) {
@@ -197,14 +197,14 @@ impl Chat<'_, '_> {
             Ok(Received::End) => {
                 let Chat { lines, up, out, quitting, .. } = self;
                 lines.finish(|line| *quitting = *quitting || obey(line, up, out));
-                self.half_close();
+                self.half_close(Ending::Done);
             }
             Ok(Received::Truncated) => {
                 log::info!(
                     "{}: TLS ended without close_notify: a last unfinished line is not delivered",
                     self.setup.peer
                 );
-                self.half_close();
+                self.half_close(Ending::Truncated);
             }
             Err(trouble) => {
                 log::debug!("{}: {trouble}", self.setup.peer);
@@ -226,10 +226,12 @@ impl Chat<'_, '_> {
     }
 
     /// The client has said its end. Whether it still listens, the answer to these words will show.
-    fn half_close(&mut self) {
-        self.peer_ended = true;
+    fn half_close(&mut self, end: Ending) {
+        self.peer_end = Some(end);
         self.last_told = Instant::now();
-        self.out.push(SENT_ALL.as_bytes());
+        if !self.quitting {
+            self.out.push(SENT_ALL.as_bytes());
+        }
     }
 
     fn write(&mut self) {
@@ -245,9 +247,7 @@ impl Chat<'_, '_> {
             Err(_) => {
                 // It hears no more, but what it said before may still lie in the socket: read on.
                 self.mute = true;
-                if self.peer_ended {
-                    self.ending = Some(Ending::Done);
-                }
+                self.ending = self.ending.or(self.peer_end);
             }
         }
     }

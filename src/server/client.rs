@@ -17,8 +17,8 @@ pub enum Runner {
     Process(Pid),
     /// Under --no-fork: a thread of the parent.
     Thread(JoinHandle<Ending>),
-    /// The process has been waited for.
-    Reaped,
+    /// The process has been waited for; or the thread is left to its last words.
+    Over,
 }
 
 pub struct Client {

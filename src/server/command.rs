@@ -74,7 +74,7 @@ fn parse(line: &str) -> Said<'_> {
     }
     let (word, rest) = command.split_once([' ', '\t']).unwrap_or((command, ""));
     let rest = rest.trim();
-    match (word, rest.split_once(' ')) {
+    match (word, rest.split_once([' ', '\t'])) {
         ("name", _) if !rest.is_empty() => Said::Name(rest),
         ("name", _) => Said::Incomplete("/name 이름"),
         ("who", _) => Said::Who,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::epoll::EpollFlags;
 
-use super::client::Client;
+use super::client::Runner;
 use super::parent::Parent;
 use crate::error::describe;
 use crate::relay::{FromPair, Id};
@@ -82,8 +82,7 @@ impl Parent<'_> {
             }
         };
         match heard {
-            Heard::Packet => self.news = true,
-            Heard::Nothing => return false,
+            Heard::Packet | Heard::Nothing => {}
             Heard::End => self.part(id, false, now),
             Heard::Offence(what) => {
                 log::error!("c{id} broke the relay's rules ({what}): killed");
@@ -97,7 +96,7 @@ impl Parent<'_> {
     }
 
     /// The end of a child's packets: the room is told, the relay end closed.
-    fn part(&mut self, id: Id, slow: bool, now: Instant) {
+    pub fn part(&mut self, id: Id, slow: bool, now: Instant) {
         if let Some(end) = self.clients.get_mut(&id).and_then(|client| client.end.take()) {
             let _ = self.epoll.delete(&end); // a child being forked may hold a copy for a moment
             if slow {
@@ -106,23 +105,25 @@ impl Parent<'_> {
             end.close();
         }
         self.hub.leave(id, slow, now);
-        self.news = true;
         self.forget_if_over(id);
     }
 
     /// A receiver that has kept the log full for too long.
     pub fn cut_off(&mut self, id: Id, now: Instant) {
-        if let Some(Client { peer, .. }) = self.clients.get(&id) {
+        if let Some(client) = self.clients.get_mut(&id) {
             let name = self.hub.name(id).unwrap_or_default();
-            log::warn!("c{id} {peer} ({name}) reads too slowly: cut off");
+            log::warn!("c{id} {} ({name}) reads too slowly: cut off", client.peer);
+            if let Runner::Thread(_) = client.runner {
+                client.runner = Runner::Over; // joining it now would mean to wait for its last words
+            }
         }
-        self.leaving.push((now + LAST_WORDS, id));
+        self.kill_at.push((now + LAST_WORDS, id));
         self.part(id, true, now);
     }
 
     /// Sends every child what it is owed, as far as its queue takes it.
     pub fn deliver(&mut self, now: Instant) {
-        while std::mem::take(&mut self.news) {
+        while std::mem::take(&mut self.news) | self.hub.take_news() {
             self.deliver_once(now);
         }
     }
@@ -151,7 +152,6 @@ impl Parent<'_> {
             }
             if self.hub.may_leave(*id) {
                 self.hub.leave(*id, false, now);
-                self.news = true;
                 client.finished = true;
             }
             client.finished |= self.stop_by.is_some() && !client.full;

@@ -46,6 +46,9 @@ pub fn run(args: &ServerArgs) -> Result<()> {
         (true, Some(cert), Some(key)) => Some(server_context(cert, key)?),
         _ => None,
     };
+    if args.mode == Mode::Relay {
+        relay::check_longest_packet().during("send", format!("{} bytes to a child", relay::RELAY_MAX_BYTES))?;
+    }
     let signals = Watch::for_parent().during("signalfd", "SIGTERM, SIGINT, SIGHUP, SIGCHLD")?;
     let listener = open_listener(args)?;
     let local = local_address(listener.as_fd()).during("getsockname", args.listen)?;

@@ -46,12 +46,12 @@ pub struct Parent<'a> {
     pub epoll: Epoll,
     signals: Watch,
     pids: HashMap<Pid, Id>,
-    /// Something happened that may have made packets to deliver.
+    /// A child's queue has room again: there may be packets to deliver.
     pub news: bool,
     /// Children that the hub has no room to hear.
     pub unheard: Vec<Id>,
     /// Children with a time to be gone by.
-    pub leaving: Vec<(Instant, Id)>,
+    pub kill_at: Vec<(Instant, Id)>,
     /// Set once: the time by which all children are to be gone.
     pub stop_by: Option<Instant>,
     pub packet: Vec<u8>,
@@ -81,7 +81,7 @@ impl<'a> Parent<'a> {
             pids: HashMap::new(),
             news: false,
             unheard: Vec::new(),
-            leaving: Vec::new(),
+            kill_at: Vec::new(),
             stop_by: None,
             packet: vec![0; RELAY_MAX_BYTES],
         })
@@ -131,11 +131,12 @@ impl<'a> Parent<'a> {
         let Some(client) = self.clients.get_mut(&id) else { return };
         let Some(end) = &client.end else { return };
         let mut event = EpollEvent::new(client.interest(), u64::from(id));
-        let known = std::mem::replace(&mut client.watched, true);
-        let changed = if known { self.epoll.modify(end, &mut event) } else { self.epoll.add(end, event) };
+        let changed = if client.watched { self.epoll.modify(end, &mut event) } else { self.epoll.add(end, event) };
+        client.watched = changed.is_ok();
         if let Err(errno) = changed {
             log::error!("c{id} cannot be watched: {}: killed", describe(errno));
             client.kill();
+            self.part(id, false, Instant::now());
         }
     }
 
@@ -151,8 +152,8 @@ impl<'a> Parent<'a> {
     }
 
     fn timeout(&self) -> EpollTimeout {
-        let leaving = self.leaving.iter().map(|(when, _)| *when).min();
-        let next = [self.door.deadline(), self.hub.deadline(), leaving, self.stop_by].into_iter().flatten().min();
+        let kill_at = self.kill_at.iter().map(|(when, _)| *when).min();
+        let next = [self.door.deadline(), self.hub.deadline(), kill_at, self.stop_by].into_iter().flatten().min();
         let Some(next) = next else { return EpollTimeout::NONE };
         // Rounded up: a timeout must not end just before its time.
         let ms = next.saturating_duration_since(Instant::now()).as_micros().div_ceil(1000);
@@ -168,8 +169,8 @@ impl<'a> Parent<'a> {
         for id in self.hub.overdue(now) {
             self.cut_off(id, now);
         }
-        let (late, leaving) = self.leaving.drain(..).partition::<Vec<_>, _>(|(when, _)| *when <= now);
-        self.leaving = leaving;
+        let (late, later) = self.kill_at.drain(..).partition::<Vec<_>, _>(|(when, _)| *when <= now);
+        self.kill_at = later;
         late.into_iter().for_each(|(_, id)| self.kill_late(id));
         if self.stop_by.is_some_and(|stop_by| stop_by <= now) {
             self.clients.keys().copied().collect::<Vec<_>>().into_iter().for_each(|id| self.kill_late(id));
@@ -206,7 +207,7 @@ impl<'a> Parent<'a> {
             };
             let Some(id) = status.pid().and_then(|pid| self.pids.remove(&pid)) else { continue };
             if let Some(client) = self.clients.get_mut(&id) {
-                client.runner = Runner::Reaped;
+                client.runner = Runner::Over;
                 log::info!(
                     "c{id} {} closed after {} s: {}",
                     client.peer,
@@ -248,6 +249,5 @@ impl<'a> Parent<'a> {
         }
         self.hub.say_goodbye();
         self.stop_by = Some(now + GOODBYE);
-        self.news = true;
     }
 }

@@ -54,7 +54,8 @@ impl Uplink {
         }
     }
 
-    /// Sends what the hub takes now. A parent that is gone is no error here: the wait will tell.
+    /// Sends what the hub takes now. A parent that has cut us off is no error
+    /// here: it always ends both directions, and the wait tells of that.
     pub fn send(&mut self, relay: &ChildEnd) -> nix::Result<()> {
         self.seal();
         while let Some(packet) = self.packets.front() {

@@ -1,4 +1,5 @@
-//! Where a child sleeps: ppoll() on its two sockets, and the only place where SIGTERM gets through.
+//! Where a child sleeps: ppoll() on its two sockets, and the only place where SIGTERM gets through:
+//! when no socket is ready, as ppoll(2) sees to the sockets first.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
