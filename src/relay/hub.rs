@@ -39,7 +39,7 @@ pub struct Hub {
     /// Since when the log has been more than half full without a break, after it was full.
     pub(super) full_since: Option<Instant>,
     /// Something has changed since the last delivery: there may be packets, or room.
-    news: bool,
+    pub(super) news: bool,
     pub(super) slow_timeout: Duration,
 }
 
@@ -48,10 +48,10 @@ pub(super) struct Member {
     name: String,
     /// The log position of the first frame that this member has not got.
     pub(super) cursor: u64,
-    outbox: VecDeque<Private>,
+    pub(super) outbox: VecDeque<Private>,
     pub(super) outbox_bytes: usize,
     /// It has asked to leave: once it has everything, its packets end.
-    leaving: bool,
+    pub(super) leaving: bool,
     /// Its child takes nothing more: what it still says is heard, and nothing waits for it.
     pub(super) deaf: bool,
     /// Bytes taken so far, and how many those were when the log became full.
@@ -61,9 +61,9 @@ pub(super) struct Member {
 
 /// A frame for one member alone, to be read before log position `before`: so order is kept.
 #[derive(Debug)]
-struct Private {
-    before: u64,
-    frame: Vec<u8>,
+pub(super) struct Private {
+    pub(super) before: u64,
+    pub(super) frame: Vec<u8>,
 }
 
 impl Hub {
@@ -241,54 +241,6 @@ impl Hub {
         member.outbox_bytes += frame.len();
         self.private_bytes += frame.len();
         member.outbox.push_back(Private { before, frame });
-    }
-
-    /// The next packet for a member, `None` when it has everything.
-    pub fn next(&self, id: Id) -> Option<&[u8]> {
-        let member = self.members.get(&id).filter(|member| !member.deaf)?;
-        match member.outbox.front() {
-            Some(private) if private.before == member.cursor => Some(&private.frame),
-            Some(private) => Some(self.log.batch(member.cursor, private.before)),
-            None if member.cursor < self.log.head() => Some(self.log.batch(member.cursor, self.log.head())),
-            None => None,
-        }
-    }
-
-    /// The member's child has taken the `len` bytes that [`Hub::next`] gave.
-    pub fn delivered(&mut self, id: Id, len: usize) {
-        let Some(member) = self.members.get_mut(&id) else { return };
-        member.taken += len as u64;
-        match member.outbox.front() {
-            Some(private) if private.before == member.cursor => {
-                member.outbox.pop_front();
-                member.outbox_bytes -= len;
-                self.private_bytes -= len;
-            }
-            _ => member.cursor += len as u64,
-        }
-    }
-
-    /// The member's child has closed its end: what it is owed must not hold anybody up, nor its own
-    /// last words, which may still have to be read.
-    pub fn deaf(&mut self, id: Id) {
-        let Some(member) = self.members.get_mut(&id).filter(|member| !member.deaf) else { return };
-        self.news = true; // its room is free for others
-        member.deaf = true;
-        member.outbox.clear();
-        self.private_bytes -= std::mem::take(&mut member.outbox_bytes);
-    }
-
-    /// True when a member has asked to leave and has got everything.
-    pub fn may_leave(&self, id: Id) -> bool {
-        self.members.get(&id).is_some_and(|member| member.leaving) && self.next(id).is_none()
-    }
-
-    /// Gives back the room of what everybody has got. Call it after a round of deliveries.
-    pub fn release(&mut self) {
-        let head = self.log.head();
-        let listening = self.members.values().filter(|member| !member.deaf);
-        let tail = listening.map(|member| member.cursor).min().unwrap_or(head);
-        self.log.release(tail);
     }
 
     /// A member's name, for the log.

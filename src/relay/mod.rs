@@ -4,12 +4,22 @@
 //! client ── child ──packet──▶ hub (one log, a cursor for each child) ──packet──▶ child ── client
 //! ```
 //!
+//! ```text
+//! packet.rs    what goes through the pair
+//! hub.rs       who is there, and what they say
+//! log.rs       the one bounded log
+//! owed.rs      what each member still has to get
+//! pressure.rs  whom the hub hears, and who is too slow
+//! names.rs     who is called what
+//! ```
+//!
 //! - Notes: notes/10-relay.md
 //! - Manual: unix(7), socketpair(2)
 
 mod hub;
 mod log;
 mod names;
+mod owed;
 mod packet;
 mod pressure;
 
