@@ -308,6 +308,21 @@ fn ctrl_d_leaves_a_relay_with_a_goodbye_that_others_see() {
 }
 
 #[test]
+fn ctrl_d_after_a_long_silence_still_waits_for_the_answer() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut terminal = Terminal::client(&["--connect", &listener.local_addr().unwrap().to_string()]);
+    let mut server = Peer::new(listener.accept().unwrap().0);
+    terminal.is_ready();
+    thread::park_timeout(std::time::Duration::from_millis(1200)); // the silence that the test is about
+    terminal.press(&format!("마지막 말\r{CTRL_D}"));
+    assert_eq!(server.rest(), "마지막 말\n"); // up to the client's FIN: only now the answer goes out
+    server.send("마지막 대답\n");
+    drop(server);
+    assert_eq!(terminal.end().exit_code(), 0);
+    terminal.shows_somewhere("마지막 대답");
+}
+
+#[test]
 fn ctrl_d_in_a_line_does_nothing() {
     let server = Server::start(&[]);
     let mut terminal = Terminal::client(&["--connect", &server.addr.to_string()]);

@@ -177,6 +177,7 @@ fn wait_for_the_rest(shared: &Shared<'_>, sent: &Sent, ended: &OwnedFd, signals:
         Sent::All | Sent::Lost(_) | Sent::Interrupted { .. } => (Some(QUIET), Some(Instant::now() + QUIET_AT_LAST)),
         Sent::InputFailed(_) | Sent::Signal(_) => (Some(Duration::ZERO), None),
     };
+    shared.heard_now(); // the silence counts from our end on, not from before it
     loop {
         let silent_until = quiet.map(|quiet| *lock(&shared.last_heard) + quiet);
         let until = silent_until.map(|until| at_last.map_or(until, |at_last| until.min(at_last)));
