@@ -82,6 +82,28 @@ fn each_call_has_a_header_of_the_same_shape() {
 }
 
 #[test]
+fn every_socket_call_goes_through_the_one_gate() {
+    let calls =
+        ["socket", "socketpair", "setsockopt", "getsockopt", "bind", "getsockname", "listen", "accept4", "accept"]
+            .into_iter()
+            .chain(["connect", "recv", "recvfrom", "send", "sendto", "shutdown", "close"]);
+    let raw: Vec<String> =
+        calls.flat_map(|call| ["libc::", "socket::", "unistd::"].map(|from| format!("{from}{call}("))).collect();
+    let mut made = 0;
+    for (file, text) in sources(&root().join("src")) {
+        for std_net in ["TcpStream", "TcpListener", "UdpSocket", "UnixStream"] {
+            let code = text.split("#[cfg(test)]").next().unwrap();
+            assert!(!code.contains(std_net), "{file} uses {std_net}");
+        }
+        let used = raw.iter().map(|call| text.matches(call.as_str()).count()).sum::<usize>();
+        assert!(used == 0 || file.starts_with("lifecycle/"), "{file} makes a socket call by itself");
+        assert!(used == 0 || text.contains("gate(Call::"), "{file} goes around the gate");
+        made += used;
+    }
+    assert!(made >= 12, "only {made} calls found: is the pattern still right?");
+}
+
+#[test]
 fn socket_bind_listen_accept_fork_stand_on_one_screen() {
     let server = read_to_string(root().join("src/server/mod.rs")).unwrap();
     let code: Vec<&str> = server.lines().collect();

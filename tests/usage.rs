@@ -324,6 +324,19 @@ fn make_runs_each_stage_with_its_flags() {
     assert_runs(&["-n", "run-server", "STAGE=1", "ARGS=--no-fork", "LISTEN=[::1]:7"], "--listen [::1]:7 --no-fork");
 }
 
+#[test]
+fn make_says_what_to_type_in_the_other_window() {
+    for (target, listen, typed) in [
+        ("strace-server", "127.0.0.1:7000", "make run-client STAGE=2"),
+        ("run-server", "[::1]:7100", "make run-client STAGE=2 SERVER=[::1]:7100"),
+        ("run-server", "0.0.0.0:7000", "make run-client STAGE=2 SERVER=서버주소:7000"),
+    ] {
+        let said = make(&["-n", target, "STAGE=2", &format!("LISTEN={listen}")]).text();
+        assert!(said.contains(&format!("다른 터미널에서: {typed}'\n")), "{said}");
+    }
+    assert!(make(&["-n", "strace-server", "STAGE=1"]).text().contains("strace -f -e trace="));
+}
+
 fn assert_runs(args: &[&str], wanted: &str) {
     let done = make(args);
     assert_eq!((done.code(), done.err.as_str()), (0, ""));
