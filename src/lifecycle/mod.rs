@@ -1,8 +1,8 @@
 //! The life of a socket, one file a call, in the order in which they are called.
 //!
 //! ```text
-//! server:  socket → bind → listen → accept → recv ⇄ send → shutdown → close
-//! client:  socket →          connect         → send ⇄ recv → shutdown → close
+//! server:  socket → bind → listen → accept → fork → recv ⇄ send → shutdown → close
+//! client:  socket →          connect                → send ⇄ recv → shutdown → close
 //! ```
 //!
 //! Each function makes one system call, through `lesson::gate`, and returns the bare errno: the
@@ -12,6 +12,7 @@ mod accept;
 mod bind;
 mod close;
 mod connect;
+mod fork;
 mod listen;
 mod option;
 mod recv;
@@ -23,6 +24,7 @@ pub use accept::{AcceptError, accept};
 pub use bind::{bind, local_address};
 pub use close::close;
 pub use connect::connect;
+pub use fork::{exit_at_once, fork};
 pub use listen::listen;
 pub use option::{SocketOption, pending_error, set_nonblocking, set_option};
 pub use recv::{discard, peek, recv, recv_packet};

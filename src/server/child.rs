@@ -1,11 +1,8 @@
-//! `fork() -> pid`: a child for a connection, and what the child keeps.
+//! The child of a connection: what it keeps of its parent, the handshake, and its life to the end.
 //!
-//! - Place: `accept → [fork] → recv/send in the child; the parent goes back to accept`
 //! - Notes: notes/09-fork.md
-//! - Manual: fork(2), close_range(2), prctl(2), _exit(2), ppoll(2)
-//! - Try: ss -tnp   (the parent's listener and the child's connection share a port)
-//! - Fails: EAGAIN (too many processes), ENOMEM
-//! - Owns: the child owns the connection and its end of the relay pair, and closes all else
+//! - Manual: close_range(2), prctl(2), _exit(2), ppoll(2)
+//! - Owns: the connection and its end of the relay pair, and closes all else
 
 use std::ffi::CString;
 use std::net::SocketAddr;
@@ -17,15 +14,14 @@ use nix::errno::Errno;
 use nix::poll::PollFlags;
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
-use nix::unistd::{ForkResult, Pid, getppid};
+use nix::unistd::{Pid, getppid};
 use openssl::ssl::SslContext;
 
 use super::ending::{Ending, farewell};
 use super::wait::Waiter;
 use super::{chat, echo};
 use crate::cli::{Mode, ServerArgs};
-use crate::lesson::{Call, gate};
-use crate::lifecycle::{close, peek};
+use crate::lifecycle::{close, exit_at_once, peek};
 use crate::relay::{ChildEnd, Id};
 use crate::signal;
 use crate::tls::{Trouble, accepting, handshake_step};
@@ -44,20 +40,7 @@ pub struct Setup<'a> {
     pub tls: Option<&'a SslContext>,
 }
 
-/// `fork()`: `Some(pid)` in the parent, `None` in the child. The parent must be single-threaded.
-#[allow(unsafe_code)] // fork(2) copies one thread; what the others held would stay locked.
-pub fn fork() -> nix::Result<Option<Pid>> {
-    gate(Call::Fork, || {
-        // SAFETY: the server's parent has only this thread, so no lock is held by another one.
-        match unsafe { nix::unistd::fork() }? {
-            ForkResult::Parent { child } => Ok(Some(child)),
-            ForkResult::Child => Ok(None),
-        }
-    })
-}
-
 /// The child's life, from fork() to _exit(). It never returns into the parent's frames.
-#[allow(unsafe_code)] // exit(3) would run the parent's destructors and handlers in the child.
 pub fn live(conn: OwnedFd, relay: ChildEnd, setup: &Setup<'_>, parent: Pid) -> ! {
     let life = AssertUnwindSafe(|| match keep_only(&conn, &relay, setup.id, parent) {
         Ok(waiter) => serve(conn, relay, setup, waiter),
@@ -67,8 +50,7 @@ pub fn live(conn: OwnedFd, relay: ChildEnd, setup: &Setup<'_>, parent: Pid) -> !
         }
     });
     let ending = catch_unwind(life).unwrap_or(Ending::Panicked);
-    // SAFETY: _exit(2) ends the process at once; there is nothing after it that could be unsound.
-    unsafe { libc::_exit(ending as i32) }
+    exit_at_once(ending as i32)
 }
 
 /// Cuts the ties to the parent: name, death signal, descriptors, signals.

@@ -34,7 +34,9 @@ use nix::unistd::Pid;
 
 use crate::cli::{Mode, ServerArgs};
 use crate::error::{During, Result};
-use crate::lifecycle::{AcceptError, SocketOption, accept, bind, close, listen, local_address, set_option, socket};
+use crate::lifecycle::{
+    AcceptError, SocketOption, accept, bind, close, fork, listen, local_address, set_option, socket,
+};
 use crate::relay::{self, ParentEnd};
 use crate::signal::Watch;
 use crate::tls::server_context;
@@ -97,7 +99,7 @@ fn hand_to_child(
         Ok(pair) => pair,
         Err(errno) => return Err(NotStarted { call: "socketpair", errno, conn }),
     };
-    match child::fork() {
+    match fork() {
         Ok(Some(pid)) => {
             close(conn); // the child's copy keeps the connection open
             child_end.close();
