@@ -16,11 +16,18 @@ SERVER_2 = --mode relay
 SERVER_3 = --mode relay --tls --cert certs/server.pem --key certs/server.key
 CLIENT_3 = --tls --ca certs/ca.pem
 
-# What a student types to reach this server; 0.0.0.0 and [::] are no addresses to connect to.
-REACHED_AS  = $(if $(filter 0.0.0.0:% [::]:%,$(LISTEN)),서버주소:$(PORT),$(LISTEN))
-STUDENT     = make run-client STAGE=$(STAGE)$(if $(filter-out 127.0.0.1:7000,$(LISTEN)), SERVER=$(REACHED_AS))
+# For whom the server's certificate has to be, beside this machine itself: the address it listens on;
+# 0.0.0.0 and [::] stand for all that the machine has.
+LISTEN_HOST  = $(patsubst [%],%,$(patsubst %:$(PORT),%,$(LISTEN)))
+HOSTS        = $(HOST) $(if $(filter 0.0.0.0 ::,$(LISTEN_HOST)),$(shell hostname -I 2>/dev/null),$(LISTEN_HOST))
+SERVER_HOST  = $(patsubst [%],%,$(patsubst %:$(lastword $(subst :, ,$(SERVER))),%,$(SERVER)))
+
+# The daemon's files.
+PID_FILE = .run/sockstep.pid
+LOG_FILE = .run/sockstep.log
 
 RUN_SERVER = $(BIN) server $(SERVER_$(STAGE)) --listen $(LISTEN) $(ARGS)
+START      = $(RUN_SERVER) --daemon --pid-file $(PID_FILE) --log-file $(LOG_FILE)
 RUN_CLIENT = $(BIN) client --connect $(SERVER) $(CLIENT_$(STAGE)) $(if $(NAME),--name $(NAME)) $(ARGS)
 
 # command:package, as Debian and Ubuntu call them
@@ -29,13 +36,18 @@ CERT_TOOLS  = openssl:openssl
 TEST_TOOLS  = strace:strace ss:iproute2 ncat:ncat socat:socat
 
 .DEFAULT_GOAL := help
-.PHONY: help run-server run-client certs ss strace-server test lint doc clean setup build stage build-tools cert-tools test-tools
+.PHONY: help run-server run-client start stop status reload logs certs ss strace-server test lint doc clean setup build stage ca build-tools cert-tools test-tools
 
 help:
 	@echo '사용법: make 타깃 [변수=값 ...]'
 	@echo
 	@echo '  run-server     서버를 실행합니다. STAGE=1 에코, 2 중계, 3 TLS 중계 (기본값)'
 	@echo '  run-client     클라이언트를 실행합니다. STAGE는 서버와 같아야 합니다'
+	@echo '  start          서버를 데몬으로 시작합니다. STAGE와 LISTEN은 run-server와 같습니다'
+	@echo '  stop           데몬을 멈춥니다'
+	@echo '  status         데몬의 상태를 봅니다'
+	@echo '  reload         데몬이 인증서와 로그 파일을 다시 열게 합니다'
+	@echo '  logs           데몬의 로그를 계속 보여 줍니다. 끝내려면 Ctrl-C를 누릅니다'
 	@echo '  certs          수업용 CA와 인증서를 만듭니다. HOST=192.168.0.10처럼 주소나 이름을 더할 수 있습니다'
 	@echo '  ss             리스너 소켓과 연결된 소켓을 봅니다'
 	@echo '  strace-server  서버의 시스템 호출을 strace로 봅니다'
@@ -50,14 +62,25 @@ help:
 	@echo '      make run-client NAME=철수   make run-server ARGS="--max-clients 10"'
 
 run-server: stage build $(if $(filter 3,$(STAGE)),certs)
-	@echo '다른 터미널에서: $(STUDENT)'
 	$(RUN_SERVER)
 
-run-client: stage build
+run-client: stage $(if $(filter 3,$(STAGE)),ca) build
 	$(RUN_CLIENT)
 
+start: stage build $(if $(filter 3,$(STAGE)),certs)
+	@mkdir -p .run
+	$(START)
+
+# Not built anew: a daemon must be stoppable while the source does not compile.
+stop status reload:
+	@[ -x $(BIN) ] || $(MAKE) --no-print-directory build
+	$(BIN) $@ --pid-file $(PID_FILE)
+
+logs:
+	tail -n 50 -F $(LOG_FILE)
+
 certs: cert-tools
-	certs/make-certs.sh $(HOST)
+	certs/make-certs.sh $(HOSTS)
 
 ss: test-tools
 	@echo '리스너 소켓: Recv-Q는 accept()를 기다리는 연결의 수, Send-Q는 대기열의 최대 길이입니다.'
@@ -66,7 +89,7 @@ ss: test-tools
 	ss -tnp 'sport = :$(PORT)'
 
 strace-server: stage build test-tools $(if $(filter 3,$(STAGE)),certs)
-	@echo 'strace로 서버를 실행합니다. 다른 터미널에서: $(STUDENT)'
+	@echo 'strace로 서버를 실행합니다.'
 	@echo '이미 실행 중인 서버를 보려면: sudo strace -f -e trace=%net,%process,close -p $$(pgrep -o -x sockstep)'
 	strace -f -e trace=%net,%process,close $(RUN_SERVER)
 
@@ -91,6 +114,12 @@ setup: build-tools cert-tools test-tools
 
 stage:
 	@case '$(STAGE)' in 1|2|3) ;; *) echo "STAGE는 1, 2, 3 가운데 하나여야 합니다: '$(STAGE)'" >&2; exit 2 ;; esac
+
+# A client that is to check the server's certificate needs that of the server's CA, not one of its own.
+ca:
+	@[ -r certs/ca.pem ] || { echo 'certs/ca.pem이 없습니다. $(strip $(GET_CA))' >&2; exit 1; }
+GET_CA = $(if $(filter 127.% ::1 localhost,$(SERVER_HOST)),먼저 다른 터미널에서 make run-server를 실행하십시오.,\
+	서버 컴퓨터의 sockstep 디렉터리에 있는 certs/ca.pem을 가져오십시오. 예: scp "사용자@$(if $(findstring :,$(SERVER_HOST)),[$(SERVER_HOST)],$(SERVER_HOST)):sockstep/certs/ca.pem" certs/)
 
 # What is missing is installed with apt-get after saying so; without apt-get it is named.
 # $(1): command:package pairs. The last command looks for OpenSSL's headers.

@@ -38,6 +38,20 @@ pub enum Command {
     Server(ServerArgs),
     #[command(about = "서버에 접속해 글을 주고받습니다", help_template = HELP, override_usage = "sockstep client [옵션]")]
     Client(ClientArgs),
+    #[command(about = "데몬의 상태를 봅니다. 실행 중이 아니면 종료 코드가 3입니다", help_template = HELP, override_usage = "sockstep status --pid-file 파일")]
+    Status(ControlArgs),
+    #[command(about = "데몬을 멈춥니다 (SIGTERM)", help_template = HELP, override_usage = "sockstep stop --pid-file 파일")]
+    Stop(ControlArgs),
+    #[command(about = "데몬이 인증서와 로그 파일을 다시 열게 합니다 (SIGHUP)", help_template = HELP, override_usage = "sockstep reload --pid-file 파일")]
+    Reload(ControlArgs),
+}
+
+/// A daemon, by its PID file.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "옵션")]
+pub struct ControlArgs {
+    #[arg(long, value_name = "파일", help = "데몬을 시작할 때 --pid-file로 지정한 파일")]
+    pub pid_file: PathBuf,
 }
 
 /// What the server does with a line: stage 1 or stages 2 and 3.
@@ -89,8 +103,30 @@ pub struct ServerArgs {
     #[arg(long, default_value = "0", hide_default_value = true, allow_negative_numbers = true, value_name = "초", value_parser = parse_seconds,
           help = "이 시간 동안 아무것도 보내지 않는 클라이언트의 연결을 끊습니다. 0이면 끊지 않습니다 [기본값: 0]")]
     pub idle_timeout: Duration,
+    #[arg(
+        long,
+        help = "데몬으로 실행합니다. 포트가 열리면 시작한 명령은 바로 끝납니다. --log-file이 없으면 syslog에 기록합니다"
+    )]
+    pub daemon: bool,
+    #[arg(long, value_name = "파일", help = "PID를 적고 잠글 파일. 같은 파일로는 데몬이 하나만 실행됩니다")]
+    pub pid_file: Option<PathBuf>,
+    #[arg(long, value_name = "파일", help = "로그를 이어서 쓸 파일. SIGHUP을 받으면 다시 엽니다")]
+    pub log_file: Option<PathBuf>,
+    #[arg(long, value_name = "이름", help = "root로 시작한 서버가 포트를 연 뒤에 이 사용자의 권한으로 바꿉니다")]
+    pub user: Option<String>,
     #[arg(long, help = "fork()하지 않고 부모 프로세스가 연결을 한 번에 하나씩 처리합니다 (gdb용)")]
     pub no_fork: bool,
+}
+
+impl ServerArgs {
+    /// The same files by absolute paths: a daemon goes to `/`, where a relative one would lead elsewhere.
+    pub fn with_absolute_paths(&self) -> std::io::Result<ServerArgs> {
+        let mut args = self.clone();
+        for path in [&mut args.cert, &mut args.key, &mut args.pid_file, &mut args.log_file].into_iter().flatten() {
+            *path = std::path::absolute(&path)?;
+        }
+        Ok(args)
+    }
 }
 
 #[derive(Clone, Debug, Args)]

@@ -3,6 +3,7 @@
 //! The calls of `lifecycle` return a bare `Errno`; the roles that made the call know on what
 //! they made it and say so with [`During::during`].
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -16,12 +17,19 @@ pub enum Error {
     /// A host name could not be turned into an address.
     Lookup { host: String, reason: String },
     /// A file given on the command line is missing, unreadable or not what it should be.
-    File { path: PathBuf, what: &'static str, reason: String, hint: &'static str },
+    File { path: PathBuf, what: &'static str, reason: String, hint: Hint },
     /// TLS failed: while doing what, with whom, and why, in OpenSSL's words.
-    Tls { doing: &'static str, object: String, reason: String, hint: Option<&'static str> },
+    Tls { doing: &'static str, object: String, reason: String, hint: Option<Hint> },
     /// The other side ended the conversation before we did.
-    PeerGone { peer: String, reason: &'static str, hint: Option<&'static str> },
+    PeerGone { peer: String, reason: &'static str, hint: Option<Hint> },
+    /// What was asked for is refused, before anything was done.
+    Refused { what: String, reason: String, hint: Hint },
+    /// A daemon that did not come up has told its starter why: the words, in full.
+    Told(String),
 }
+
+/// What to try next, in Korean.
+pub type Hint = Cow<'static, str>;
 
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -56,6 +64,8 @@ impl fmt::Display for Error {
             Error::File { path, what, reason, .. } => write!(f, "{what} {}: {reason}", path.display()),
             Error::Tls { doing, object, reason, .. } => write!(f, "TLS {doing} ({object}): {reason}"),
             Error::PeerGone { peer, reason, .. } => write!(f, "{peer}: {reason}"),
+            Error::Refused { what, reason, .. } => write!(f, "{what}: {reason}"),
+            Error::Told(words) => f.write_str(words),
         }
     }
 }
@@ -63,15 +73,25 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 impl Error {
-    /// What to try next, in Korean; none where the errno already says it all.
-    pub fn hint(&self) -> Option<&'static str> {
+    /// What to try next; none where the errno already says it all.
+    pub fn hint(&self) -> Option<Hint> {
         match self {
-            Error::Call { call, errno, .. } => call_hint(call, *errno),
+            Error::Call { call, errno, .. } => call_hint(call, *errno).map(Hint::from),
             Error::Lookup { .. } => {
-                Some("호스트 이름의 철자를 확인하십시오. IP 주소를 바로 적어도 됩니다 (예: 127.0.0.1:7000).")
+                Some("호스트 이름의 철자를 확인하십시오. IP 주소를 바로 적어도 됩니다 (예: 127.0.0.1:7000).".into())
             }
-            Error::File { hint, .. } => Some(hint),
-            Error::Tls { hint, .. } | Error::PeerGone { hint, .. } => *hint,
+            Error::File { hint, .. } | Error::Refused { hint, .. } => Some(hint.clone()),
+            Error::Tls { hint, .. } | Error::PeerGone { hint, .. } => hint.clone(),
+            Error::Told(_) => None,
+        }
+    }
+
+    /// All that a person is told: the error on one line, the hint on the next.
+    pub fn in_full(&self) -> String {
+        match (self, self.hint()) {
+            (Error::Told(words), _) => words.clone(),
+            (_, Some(hint)) => format!("sockstep: {self}\n힌트: {hint}\n"),
+            (_, None) => format!("sockstep: {self}\n"),
         }
     }
 }
@@ -92,6 +112,9 @@ fn call_hint(call: &str, errno: Errno) -> Option<&'static str> {
         }
         ("connect", Errno::ECONNREFUSED) => {
             "그 주소와 포트에서 기다리는 서버가 없습니다. 서버 컴퓨터에서 `ss -tln`으로 서버가 실행 중인지 확인하십시오."
+        }
+        ("connect", Errno::ENOENT) => {
+            "이 컴퓨터에서는 syslog가 실행 중이지 않습니다. --log-file로 로그를 쓸 파일을 지정하십시오."
         }
         ("connect", Errno::ETIMEDOUT) => "응답이 없습니다. 주소가 맞는지, 방화벽이 막고 있지 않은지 확인하십시오.",
         ("connect", Errno::ENETUNREACH | Errno::EHOSTUNREACH) => {

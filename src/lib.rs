@@ -10,7 +10,7 @@ pub mod text;
 pub mod lesson;
 // The calls: socket, bind, listen, accept, connect, recv, send, shutdown, close.
 pub mod lifecycle;
-// The log on standard error.
+// The log: on standard error, in a file, at syslog.
 pub mod logging;
 // The command line.
 pub mod cli;
@@ -18,6 +18,10 @@ pub mod cli;
 pub mod limits;
 // Who is told when to stop.
 pub mod signal;
+// A process without a terminal, and how it is looked at from outside.
+pub mod daemon;
+// How much each connection has moved: memory that all processes share.
+pub mod traffic;
 // Certificates, keys, the handshake.
 pub mod tls;
 // Plain or TLS, read and written alike.

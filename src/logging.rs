@@ -1,101 +1,137 @@
-//! The log: one line an event on standard error, with time, level, role and pid.
+//! The log: one line an event, with time, level, role and pid.
 //!
-//! A log must never stop what it reports on: a pipe that nobody reads or a terminal held by Ctrl-S
-//! would block write(2), and with it every client. So standard error is opened anew as non-blocking
-//! where that is possible; lines that do not fit are dropped and counted.
+//! It goes to standard error; as a daemon, to a file or to syslog (`sink.rs`). There it belongs to the
+//! parent alone: a child hands its lines over through the relay pair, so that it keeps no descriptor
+//! of the log, and a log that is opened anew is a new one for everybody.
+//!
+//! - Notes: notes/13-daemon.md
+//! - Manual: syslog(3), unix(7), open(2) (O_APPEND)
 
-use std::fs::OpenOptions;
-use std::io::{self, IsTerminal, Write};
-use std::os::fd::AsFd;
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-use std::sync::atomic::{AtomicU32, Ordering};
+mod sink;
 
+use std::fmt::Write as _;
+use std::io::Write;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+
+use env_logger::fmt::Formatter;
 use env_logger::{Builder, Env, Target};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use log::{Level, Record};
 
-/// How long a line may wait for a slow terminal, when the line before it got through.
-const PATIENCE_MS: u16 = 10;
+use self::sink::{Form, form, hand_over_through};
+pub use self::sink::{Sink, divert, give_to, open_file, open_syslog, reopen};
+use crate::text::{escaped, excerpt};
 
-/// 0 in the parent and in a client; in a child, the number of its connection.
-static CHILD: AtomicU32 = AtomicU32::new(0);
+/// The kind byte of a packet with a line for the log.
+pub const LOG_PACKET: u8 = b'G';
+/// The longest text of such a packet; what is longer is cut.
+const PACKET_TEXT_CHARS: usize = 500;
+
+/// Whose lines these are: 0 for the parent and for a client, otherwise the number of the connection.
+static CONNECTION: AtomicU32 = AtomicU32::new(0);
+/// The pid of the child whose line the parent is writing down; 0 when a process speaks for itself.
+static SPEAKER_PID: AtomicI32 = AtomicI32::new(0);
 
 /// From here on this process is the child of connection `id` in the log.
-pub fn become_child(id: u32) {
-    CHILD.store(id, Ordering::Relaxed);
+pub fn become_child(id: u32, relay: BorrowedFd<'_>) {
+    CONNECTION.store(id, Ordering::Relaxed);
+    hand_over_through(relay.as_raw_fd());
 }
 
 /// Sets the log up: `level` unless RUST_LOG says otherwise.
 pub fn init(role: &'static str, level: &str) {
-    make_stderr_nonblocking();
+    sink::make_stderr_nonblocking();
     Builder::from_env(Env::default().default_filter_or(level))
-        .target(Target::Pipe(Box::new(Patient { dropped: 0 })))
-        .format(move |buf, record| {
-            let pid = std::process::id();
-            let (time, level) = (buf.timestamp_millis(), record.level());
-            match CHILD.load(Ordering::Relaxed) {
-                0 => writeln!(buf, "{time} {level:<5} [{role} {pid}] {}", record.args()),
-                id => writeln!(buf, "{time} {level:<5} [c{id} {pid}] {}", record.args()),
-            }
+        .target(Target::Pipe(Box::new(sink::Patient::default())))
+        .format(move |buf, record| match form() {
+            Form::Terminal => terminal_line(buf, role, record),
+            Form::Syslog => syslog_line(buf, record),
+            Form::ToParent => packet(buf, record),
         })
         .init();
 }
 
-/// A pipe or a terminal under fd 2 gets an open file description of its own, whose O_NONBLOCK is
-/// not shared with the shell. Anything else is used as it is: writing to a file does not wait.
-///
-/// It takes over number 2: a child keeps 0, 1, 2 and its two sockets, and nothing else.
-fn make_stderr_nonblocking() {
-    let is_pipe = || std::fs::metadata("/proc/self/fd/2").is_ok_and(|meta| meta.file_type().is_fifo());
-    if io::stderr().is_terminal() || is_pipe() {
-        let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-        if let Ok(own) = OpenOptions::new().write(true).custom_flags(flags).open("/proc/self/fd/2") {
-            // Where this fails, standard error stays as it was.
-            let _ = nix::unistd::dup2_stderr(own);
-        }
+fn terminal_line(buf: &mut Formatter, role: &str, record: &Record<'_>) -> std::io::Result<()> {
+    let (time, level) = (buf.timestamp_millis(), record.level());
+    match speaker() {
+        (0, pid) => writeln!(buf, "{time} {level:<5} [{role} {pid}] {}", record.args()),
+        (id, pid) => writeln!(buf, "{time} {level:<5} [c{id} {pid}] {}", record.args()),
     }
 }
 
-/// Writes whole lines, waits a little, and then rather drops a line than wait longer.
-struct Patient {
-    dropped: u64,
-}
-
-impl Write for Patient {
-    /// A log that cannot be written is no reason to stop: this never fails.
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if self.dropped > 0 {
-            let note = format!("({} log lines dropped: nobody read them)\n", self.dropped);
-            if !put(note.as_bytes(), false) {
-                self.dropped += 1;
-                return Ok(line.len());
-            }
-            self.dropped = 0;
-        }
-        if !put(line, true) {
-            self.dropped += 1;
-        }
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+/// `<priority>tag[pid]: text`, as syslog(3) sends it, but for the time, which the receiver knows better.
+fn syslog_line(buf: &mut Formatter, record: &Record<'_>) -> std::io::Result<()> {
+    let severity = match record.level() {
+        Level::Error => libc::LOG_ERR,
+        Level::Warn => libc::LOG_WARNING,
+        Level::Info => libc::LOG_INFO,
+        Level::Debug | Level::Trace => libc::LOG_DEBUG,
+    };
+    write!(buf, "<{}>sockstep[{}]: ", libc::LOG_DAEMON | severity, std::process::id())?;
+    match speaker() {
+        (0, _) => write!(buf, "{}", record.args()),
+        (id, pid) => write!(buf, "[c{id} {pid}] {}", record.args()),
     }
 }
 
-/// Writes all of `line`, or gives up: at once, or after having waited for room.
-fn put(mut line: &[u8], mut may_wait: bool) -> bool {
-    let mut stderr = io::stderr();
-    while !line.is_empty() {
-        match stderr.write(line) {
-            Ok(n) => line = &line[n..],
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && may_wait => {
-                may_wait = false;
-                let mut fds = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
-                let _ = poll(&mut fds, PollTimeout::from(PATIENCE_MS));
-            }
-            Err(_) => return false,
-        }
-    }
+/// Kind, level, target, text: what [`write_down`] reads. No newline: the packet has its own end.
+fn packet(buf: &mut Formatter, record: &Record<'_>) -> std::io::Result<()> {
+    let mut text = String::new();
+    let _ = write!(text, "{}", record.args()); // a String takes everything
+    let cut: String = escaped(&text).chars().take(PACKET_TEXT_CHARS).collect();
+    write!(buf, "{}{}{} {cut}", char::from(LOG_PACKET), record.level() as usize, record.target())
+}
+
+/// The connection and the pid that the next line is to name.
+fn speaker() -> (u32, i32) {
+    let pid = match SPEAKER_PID.load(Ordering::Relaxed) {
+        0 => std::process::id() as i32,
+        pid => pid,
+    };
+    (CONNECTION.load(Ordering::Relaxed), pid)
+}
+
+/// Writes a line down for the child of connection `id`. False when no child of ours would send this.
+pub fn write_down(packet: &[u8], id: u32, pid: i32) -> bool {
+    let Some((level, target, text)) = parse(packet) else { return false };
+    CONNECTION.store(id, Ordering::Relaxed);
+    SPEAKER_PID.store(pid, Ordering::Relaxed);
+    log::log!(target: target, level, "{text}");
+    SPEAKER_PID.store(0, Ordering::Relaxed);
+    CONNECTION.store(0, Ordering::Relaxed);
     true
+}
+
+fn parse(packet: &[u8]) -> Option<(Level, &str, &str)> {
+    let content = std::str::from_utf8(packet.strip_prefix(&[LOG_PACKET])?).ok()?;
+    let (level, rest) = content.split_at_checked(1)?;
+    let level = Level::iter().find(|known| level == (*known as usize).to_string())?;
+    let (target, text) = rest.split_once(' ')?;
+    let clean = target.starts_with("sockstep") && excerpt(target.as_bytes()) == target && escaped(text) == text;
+    (clean && text.chars().count() <= PACKET_TEXT_CHARS).then_some((level, target, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_childs_line_is_level_target_and_text() {
+        assert_eq!(parse("G3sockstep::tls 안녕 x".as_bytes()), Some((Level::Info, "sockstep::tls", "안녕 x")));
+        for bad in ["", "G", "G9sockstep a", "G3sockstep", "G3other a", "G3sockstep \x1b[2J", "T3sockstep a"] {
+            assert_eq!(parse(bad.as_bytes()), None, "{bad:?}");
+        }
+        assert_eq!(parse(format!("G3sockstep {}", "가".repeat(PACKET_TEXT_CHARS + 1)).as_bytes()), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_line_or_none(bytes: Vec<u8>) {
+            let packet = [&[LOG_PACKET][..], &bytes].concat();
+            if let Some((_, _, text)) = parse(&packet) {
+                prop_assert!(!text.chars().any(crate::text::is_control));
+            }
+        }
+    }
 }

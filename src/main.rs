@@ -1,34 +1,44 @@
 //! Reads the command line, sets the log up, runs the role, and turns its end into an exit code:
-//! 0 fine, 1 failed, 2 wrong use.
+//! 0 fine, 1 failed, 2 wrong use; of a daemon's state, as the LSB has them: 3 and 7 none runs, 4 unknown.
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
 use sockstep::cli::{Cli, Command};
-use sockstep::error::Error;
-use sockstep::{client, logging, server};
+use sockstep::{client, daemon, logging, server};
 
+const FINE: u8 = 0;
+const FAILED: u8 = 1;
 const WRONG_USE: u8 = 2;
+const STATUS_UNKNOWN: u8 = 4;
 
 fn main() -> ExitCode {
     let command = match Cli::try_parse() {
         Ok(cli) => cli.command,
         Err(error) => return explain(&error),
     };
+    let failed = if matches!(command, Command::Status(_)) { STATUS_UNKNOWN } else { FAILED };
     let result = match command {
         Command::Server(args) => {
             logging::init("server", "info");
-            server::run(&args)
+            server::run(&args).map(|()| FINE)
         }
         Command::Client(args) => {
             logging::init("client", "warn");
-            client::run(&args)
+            client::run(&args).map(|()| FINE)
         }
+        Command::Status(args) => daemon::status(&args.pid_file),
+        Command::Stop(args) => daemon::stop(&args.pid_file),
+        Command::Reload(args) => daemon::reload(&args.pid_file),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => report(&error),
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            // Which call failed, on what, with which errno; and what to try.
+            let _ = write!(std::io::stderr(), "{}", error.in_full());
+            ExitCode::from(failed)
+        }
     }
 }
 
@@ -43,14 +53,4 @@ fn explain(error: &clap::Error) -> ExitCode {
         "힌트: `sockstep --help`, `sockstep server --help`, `sockstep client --help`를 보십시오."
     );
     ExitCode::from(WRONG_USE)
-}
-
-/// Which call failed, on what, with which errno; and what to try.
-fn report(error: &Error) -> ExitCode {
-    let mut stderr = std::io::stderr();
-    let _ = writeln!(stderr, "sockstep: {error}");
-    if let Some(hint) = error.hint() {
-        let _ = writeln!(stderr, "힌트: {hint}");
-    }
-    ExitCode::FAILURE
 }

@@ -3,20 +3,30 @@
 //! The parent reads them from a descriptor (signalfd(2)) in its epoll loop. A child opens SIGTERM
 //! only while it sleeps in ppoll(2), and its handler does nothing but raise a flag.
 
+use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use nix::errno::Errno;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, raise, sigaction, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+use crate::error::errno_of;
 
 /// Signals as a descriptor: they are read in the loop that also waits for sockets.
 #[derive(Debug)]
 pub struct Watch(SignalFd);
 
 impl Watch {
-    /// The parent's: to stop, and children that ended. Made before the port opens.
-    pub fn for_parent() -> nix::Result<Watch> {
-        Watch::over(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGCHLD, Signal::SIGHUP])
+    /// The parent's: to stop, to reload, to tell who is there, and children that ended.
+    ///
+    /// A SIGHUP that nohup(1) has set to be ignored stays ignored; but a daemon has left the terminal
+    /// of its starter, and for it SIGHUP means something else.
+    pub fn for_parent(daemon: bool) -> nix::Result<Watch> {
+        if daemon {
+            dispose(Signal::SIGHUP, SigHandler::SigDfl)?;
+        }
+        Watch::over(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGCHLD, Signal::SIGHUP, Signal::SIGUSR1])
     }
 
     /// A client's at a terminal: it must not die or rest before the terminal is as it was.
@@ -63,6 +73,28 @@ pub fn die_by(signal: Signal) -> ! {
     std::process::exit(128 + signal as i32)
 }
 
+/// The terminal that a server was started at, if any.
+///
+/// SIGHUP is what the kernel sends when a terminal goes ("hang up"). Daemons have none, so for them it
+/// came to mean "read your files again". A server at a terminal hears both: which one it is, the terminal
+/// itself can tell.
+#[derive(Clone, Copy, Debug)]
+pub struct ControllingTerminal {
+    was_there: bool,
+}
+
+impl ControllingTerminal {
+    pub fn look() -> ControllingTerminal {
+        ControllingTerminal { was_there: File::open("/dev/tty").is_ok() }
+    }
+
+    /// True when there was one, and there is none any more: tty(4) answers ENXIO then.
+    pub fn has_gone(self) -> bool {
+        let gone = |error: std::io::Error| matches!(errno_of(&error), Errno::ENXIO | Errno::EIO);
+        self.was_there && File::open("/dev/tty").is_err_and(gone)
+    }
+}
+
 static STOP: AtomicBool = AtomicBool::new(false);
 
 extern "C" fn raise_flag(_: libc::c_int) {
@@ -71,10 +103,11 @@ extern "C" fn raise_flag(_: libc::c_int) {
 
 /// Sets a forked child up and returns the mask for its ppoll(): SIGTERM gets through there only.
 ///
-/// SIGINT and SIGHUP reach the whole group from the terminal; the parent hears them for everybody.
+/// SIGINT and SIGHUP reach the whole group from the terminal, SIGUSR1 perhaps from pkill(1); the parent
+/// hears them for everybody.
 pub fn in_child() -> nix::Result<SigSet> {
     dispose(Signal::SIGTERM, SigHandler::Handler(raise_flag))?;
-    for signal in [Signal::SIGINT, Signal::SIGHUP] {
+    for signal in [Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1] {
         dispose(signal, SigHandler::SigIgn)?;
     }
     let mut mask = SigSet::thread_get_mask()?;

@@ -12,6 +12,7 @@ use openssl::ssl::SslStream;
 
 use crate::lifecycle::{recv, send, shutdown};
 use crate::tls::{Trouble, Verdict, Wire, verdict};
+use crate::traffic::Traffic;
 
 /// What a read brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct Transport<'fd> {
     tls: Option<SslStream<Wire<'fd>>>,
     read_event: PollFlags,
     write_event: PollFlags,
+    /// Where what goes through is counted, if anywhere.
+    traffic: Option<&'static Traffic>,
     /// The last read may have left something behind that poll() does not know of.
     more: bool,
 }
@@ -37,12 +40,24 @@ pub struct Transport<'fd> {
 impl<'fd> Transport<'fd> {
     /// recv() and send() on the socket itself.
     pub fn plain(fd: BorrowedFd<'fd>) -> Self {
-        Transport { fd, tls: None, read_event: PollFlags::POLLIN, write_event: PollFlags::POLLOUT, more: false }
+        Transport {
+            fd,
+            tls: None,
+            read_event: PollFlags::POLLIN,
+            write_event: PollFlags::POLLOUT,
+            traffic: None,
+            more: false,
+        }
     }
 
     /// The same through SSL_read() and SSL_write(), after the handshake.
     pub fn over_tls(fd: BorrowedFd<'fd>, stream: SslStream<Wire<'fd>>) -> Self {
         Transport { tls: Some(stream), more: true, ..Transport::plain(fd) }
+    }
+
+    /// The same, with what goes through counted.
+    pub fn counted_in(self, traffic: Option<&'static Traffic>) -> Self {
+        Transport { traffic, ..self }
     }
 
     pub fn fd(&self) -> BorrowedFd<'fd> {
@@ -87,6 +102,9 @@ impl<'fd> Transport<'fd> {
                 },
             },
         };
+        if let (Received::Data(n), Some(traffic)) = (received, self.traffic) {
+            traffic.count_received(n);
+        }
         self.more = matches!(received, Received::Data(n) if self.tls.is_some() || n == buf.len());
         Ok(received)
     }
@@ -97,23 +115,27 @@ impl<'fd> Transport<'fd> {
             return Ok(0);
         }
         self.write_event = PollFlags::POLLOUT;
-        match &mut self.tls {
+        let sent = match &mut self.tls {
             None => match send(self.fd, data) {
-                Err(Errno::EAGAIN) => Ok(0),
-                result => result.map_err(Trouble::Errno),
+                Err(Errno::EAGAIN) => 0,
+                result => result.map_err(Trouble::Errno)?,
             },
             Some(stream) => match stream.ssl_write(data) {
-                Ok(n) => Ok(n),
+                Ok(n) => n,
                 Err(error) => match verdict(&error) {
                     Verdict::Wait(event) => {
                         self.write_event = event;
-                        Ok(0)
+                        0
                     }
-                    Verdict::CleanEnd => Err(Trouble::Errno(Errno::EPIPE)),
-                    Verdict::Trouble(trouble) => Err(trouble),
+                    Verdict::CleanEnd => return Err(Trouble::Errno(Errno::EPIPE)),
+                    Verdict::Trouble(trouble) => return Err(trouble),
                 },
             },
+        };
+        if let Some(traffic) = self.traffic {
+            traffic.count_sent(sent);
         }
+        Ok(sent)
     }
 
     /// "I have said all": close_notify, then `shutdown(SHUT_WR)`. True when done, false when it

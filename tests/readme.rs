@@ -19,8 +19,8 @@ fn every_option_stands_in_a_table_with_its_default() {
     let readme = read("README.md");
     let mut cli = Cli::command();
     cli.build();
-    for role in ["server", "client"] {
-        for option in cli.find_subcommand(role).unwrap().get_arguments().filter(|option| option.get_id() != "help") {
+    for role in cli.get_subcommands() {
+        for option in role.get_arguments().filter(|option| option.get_id() != "help") {
             let long = option.get_long().unwrap();
             let row = readme.lines().find(|line| line.starts_with('|') && line.contains(&format!("--{long}")));
             let row = row.unwrap_or_else(|| panic!("--{long} is in no table"));
@@ -38,7 +38,9 @@ fn every_make_target_that_it_names_exists() {
     let mut named = 0;
     for rest in readme.split("make ").skip(1).filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase())) {
         let target = rest.split(|c: char| !c.is_ascii_lowercase() && c != '-').next().unwrap();
-        assert!(makefile.contains(&format!("\n{target}:")), "make {target}");
+        let is_its_rule =
+            |line: &str| line.split_once(':').is_some_and(|(names, _)| names.split(' ').any(|name| name == target));
+        assert!(makefile.lines().filter(|line| !line.starts_with(['.', '\t', '#'])).any(is_its_rule), "make {target}");
         named += 1;
     }
     assert!(named > 10, "only {named} found: is the pattern still right?");

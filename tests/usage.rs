@@ -280,7 +280,7 @@ fn make_names_what_is_missing_where_it_cannot_install_it() {
 fn make_alone_names_every_public_target() {
     let makefile = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Makefile")).unwrap();
     let phony = makefile.lines().find_map(|line| line.strip_prefix(".PHONY: ")).unwrap();
-    let parts_of_others = ["help", "stage", "build", "build-tools", "cert-tools", "test-tools"];
+    let parts_of_others = ["help", "stage", "ca", "build", "build-tools", "cert-tools", "test-tools"];
     let done = make(&[]);
     assert_eq!((done.code(), done.err.as_str()), (0, ""));
     let help = done.text();
@@ -325,16 +325,48 @@ fn make_runs_each_stage_with_its_flags() {
 }
 
 #[test]
-fn make_says_what_to_type_in_the_other_window() {
-    for (target, listen, typed) in [
-        ("strace-server", "127.0.0.1:7000", "make run-client STAGE=2"),
-        ("run-server", "[::1]:7100", "make run-client STAGE=2 SERVER=[::1]:7100"),
-        ("run-server", "0.0.0.0:7000", "make run-client STAGE=2 SERVER=서버주소:7000"),
-    ] {
-        let said = make(&["-n", target, "STAGE=2", &format!("LISTEN={listen}")]).text();
-        assert!(said.contains(&format!("다른 터미널에서: {typed}'\n")), "{said}");
+fn make_starts_the_daemon_with_the_flags_of_its_stage_and_controls_it_by_its_pid_file() {
+    let files = "--daemon --pid-file .run/sockstep.pid --log-file .run/sockstep.log";
+    assert_runs(&["-n", "start", "STAGE=1"], &format!("sockstep server --mode echo --listen 127.0.0.1:7000 {files}"));
+    let tls = "--mode relay --tls --cert certs/server.pem --key certs/server.key";
+    assert_runs(&["-n", "start", "LISTEN=[::1]:7"], &format!("sockstep server {tls} --listen [::1]:7 {files}"));
+    for command in ["stop", "status", "reload"] {
+        assert_runs(&["-n", command], &format!("sockstep {command} --pid-file .run/sockstep.pid"));
     }
+    assert_runs(&["-n", "logs"], "tail -n 50 -F .run/sockstep.log");
     assert!(make(&["-n", "strace-server", "STAGE=1"]).text().contains("strace -f -e trace="));
+}
+
+#[test]
+fn make_makes_certificates_for_the_addresses_that_the_server_listens_on() {
+    let hosts = |args: &[&str]| {
+        let said = make(&[&["-n", "run-server"], args].concat()).text();
+        let line = said.lines().find_map(|line| line.strip_prefix("certs/make-certs.sh")).map(str::to_string);
+        line.unwrap_or_default().split_whitespace().map(str::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(hosts(&["LISTEN=192.0.2.7:7000"]), ["192.0.2.7"]);
+    assert_eq!(hosts(&["LISTEN=[2001:db8::1]:7000", "HOST=class.example"]), ["class.example", "2001:db8::1"]);
+    let own = run(Command::new("hostname").arg("-I"), b"").text();
+    let own: Vec<&str> = own.split_whitespace().collect();
+    assert_eq!(hosts(&["LISTEN=0.0.0.0:7000"]), own);
+    assert_eq!(hosts(&["LISTEN=[::]:7000"]), own);
+}
+
+#[test]
+fn make_says_how_to_get_the_ca_of_another_machine() {
+    let dir = tempfile::tempdir().unwrap();
+    for (server, said) in [
+        ("192.0.2.7:7000", "예: scp \"사용자@192.0.2.7:sockstep/certs/ca.pem\" certs/"),
+        ("[2001:db8::1]:7000", "예: scp \"사용자@[2001:db8::1]:sockstep/certs/ca.pem\" certs/"),
+        ("127.0.0.1:7000", "먼저 다른 터미널에서 make run-server를 실행하십시오."),
+    ] {
+        let makefile = concat!(env!("CARGO_MANIFEST_DIR"), "/Makefile");
+        let mut command = Command::new("make"); // in a folder without certs/ca.pem
+        command.current_dir(dir.path()).args(["-f", makefile, "ca", &format!("SERVER={server}")]);
+        let done = run(command.env_remove("MAKEFLAGS").env_remove("MAKELEVEL"), b"");
+        assert_ne!(done.code(), 0);
+        assert!(done.err.contains("certs/ca.pem이 없습니다. ") && done.err.contains(said), "{}", done.err);
+    }
 }
 
 fn assert_runs(args: &[&str], wanted: &str) {

@@ -81,7 +81,7 @@ fn secure<'fd>(fd: BorrowedFd<'fd>, context: &SslContext, name: &str, peer: &str
     let mut stream = connecting(context, name, Wire(fd))?;
     let failed = |stream: &SslStream<Wire<'_>>, trouble: Trouble| {
         let (reason, hint) = refusal_hint(stream.ssl(), &trouble);
-        Error::Tls { doing: "handshake", object: format!("{peer}, {name}"), reason, hint }
+        Error::Tls { doing: "handshake", object: format!("{peer}, {name}"), reason, hint: hint.map(Into::into) }
     };
     loop {
         match handshake_step(&mut stream) {

@@ -197,7 +197,8 @@ fn wait_for_the_rest(shared: &Shared<'_>, sent: &Sent, ended: &OwnedFd, signals:
 
 /// Whether that was a good end. `heard` is `None` when it was we who left.
 fn verdict(sent: Sent, heard: Option<Heard>, peer: &str) -> Result<()> {
-    let gone = |reason, hint| Err(Error::PeerGone { peer: peer.to_string(), reason, hint: Some(hint) });
+    let gone =
+        |reason, hint: &'static str| Err(Error::PeerGone { peer: peer.to_string(), reason, hint: Some(hint.into()) });
     let lost = |call, trouble| match trouble {
         Trouble::Errno(errno) => Err(Error::Call { call, object: peer.to_string(), errno }),
         trouble => Err(Error::Tls { doing: call, object: peer.to_string(), reason: trouble.to_string(), hint: None }),

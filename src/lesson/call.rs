@@ -19,6 +19,7 @@ pub enum Call<'a> {
     Accept { fd: BorrowedFd<'a>, flags: SockFlag },
     Fork,
     Connect { fd: BorrowedFd<'a>, addr: &'a SocketAddr },
+    ConnectUnix { fd: BorrowedFd<'a>, path: &'a str },
     Recv { fd: BorrowedFd<'a>, len: usize, flags: MsgFlags },
     Send { fd: BorrowedFd<'a>, data: &'a [u8], flags: MsgFlags },
     Shutdown { fd: BorrowedFd<'a>, how: Shutdown },

@@ -39,6 +39,14 @@ fn arguments(call: &Call<'_>, back: &Returned<'_>) -> String {
         }
         Call::Bind { fd, addr } => format!("bind({}, {}, {})", fd.as_raw_fd(), address(addr), length(addr)),
         Call::Connect { fd, addr } => format!("connect({}, {}, {})", fd.as_raw_fd(), address(addr), length(addr)),
+        Call::ConnectUnix { fd, path } => {
+            let length = size_of::<libc::sa_family_t>() + path.len() + 1; // with the NUL behind the path
+            format!(
+                "connect({}, {{sa_family=AF_UNIX, sun_path={}}}, {length})",
+                fd.as_raw_fd(),
+                quoted(path.as_bytes())
+            )
+        }
         Call::Getsockname { fd } => format!("getsockname({}, {})", fd.as_raw_fd(), filled_address(back)),
         Call::Listen { fd, backlog } => format!("listen({}, {backlog})", fd.as_raw_fd()),
         Call::Accept { fd, flags } => {

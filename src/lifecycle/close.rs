@@ -2,13 +2,13 @@
 //!
 //! - Place: `socket → bind → listen → accept → recv/send → [close]`
 //! - Notes: notes/08-send-recv.md
-//! - Manual: close(2), tcp(7) (tcp_fin_timeout), socket(7) (SO_LINGER)
+//! - Manual: close(2), close_range(2), tcp(7) (tcp_fin_timeout), socket(7) (SO_LINGER)
 //! - Standard: RFC 9293 §3.6 (FIN), §3.6.1 (RST when data was left unread)
 //! - Try: ss -tan state time-wait   (TIME-WAIT stays with whoever closed first)
 //! - Fails: EIO; EINTR is never retried: on Linux the descriptor is gone all the same
 //! - Owns: takes the descriptor: nobody can use it afterwards
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 
@@ -22,4 +22,23 @@ pub fn close(fd: OwnedFd) {
         Err(Errno::EINTR) => Ok(()),
         result => result,
     });
+}
+
+/// `close_range(first, last, 0)` around the descriptors that stay; 0, 1 and 2 stay as well.
+///
+/// For a process that has just been forked, or started with descriptors that are none of its business.
+#[allow(unsafe_code)] // closes descriptors that Rust values may still own: those must never be dropped.
+pub fn close_all_but(keep: &[RawFd]) -> nix::Result<()> {
+    let mut keep: Vec<u32> = keep.iter().map(|fd| *fd as u32).collect();
+    keep.sort_unstable();
+    let mut first = 3;
+    for last in keep.into_iter().map(|fd| fd - 1).chain([u32::MAX]) {
+        if first <= last {
+            // SAFETY: takes numbers only. The owners of what it closes live in frames that a forked child
+            // never returns to, or do not exist yet: nothing uses or closes those numbers again.
+            Errno::result(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) })?;
+        }
+        first = last.wrapping_add(2);
+    }
+    Ok(())
 }

@@ -13,7 +13,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{SockaddrIn, SockaddrIn6};
+use nix::sys::socket::{SockaddrIn, SockaddrIn6, UnixAddr};
 
 use super::option::pending_error;
 use crate::lesson::{Call, gate};
@@ -31,6 +31,13 @@ pub fn connect(fd: BorrowedFd<'_>, addr: &SocketAddr) -> nix::Result<()> {
         Err(Errno::EINTR) => wait_until_connected(fd),
         result => result,
     }
+}
+
+/// `connect(fd, path, addrlen)`: an address of unix(7) is a path. A datagram socket only notes it down:
+/// from now on write() knows where to.
+pub fn connect_unix(fd: BorrowedFd<'_>, path: &str) -> nix::Result<()> {
+    let addr = UnixAddr::new(path)?;
+    gate(Call::ConnectUnix { fd, path }, || nix::sys::socket::connect(fd.as_raw_fd(), &addr))
 }
 
 fn wait_until_connected(fd: BorrowedFd<'_>) -> nix::Result<()> {

@@ -22,15 +22,15 @@ mod socket;
 
 pub use accept::{AcceptError, accept};
 pub use bind::{bind, local_address};
-pub use close::close;
-pub use connect::connect;
+pub use close::{close, close_all_but};
+pub use connect::{connect, connect_unix};
 pub use fork::{exit_at_once, fork};
 pub use listen::listen;
 pub use option::{SocketOption, pending_error, set_nonblocking, set_option};
 pub use recv::{discard, peek, recv, recv_packet};
 pub use send::send;
 pub use shutdown::shutdown;
-pub use socket::{socket, socketpair};
+pub use socket::{socket, socket_unix, socketpair};
 
 /// Makes a call again when a signal interrupted it before it did anything (signal(7)).
 fn restarting<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {

@@ -34,3 +34,10 @@ pub fn socketpair() -> nix::Result<(OwnedFd, OwnedFd)> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     gate(Call::Socketpair { kind, flags }, || nix::sys::socket::socketpair(AddressFamily::Unix, kind, None, flags))
 }
+
+/// `socket(AF_UNIX, SOCK_DGRAM, 0)`: datagrams between processes of this machine; syslog takes them.
+pub fn socket_unix() -> nix::Result<OwnedFd> {
+    let (domain, kind) = (AddressFamily::Unix, SockType::Datagram);
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    gate(Call::Socket { domain, kind, flags }, || nix::sys::socket::socket(domain, kind, flags, None))
+}

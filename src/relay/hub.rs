@@ -248,6 +248,11 @@ impl Hub {
         self.members.get(&id).map(|member| member.name.as_str())
     }
 
+    /// Bytes that a member still has to be sent: of the log, and for it alone.
+    pub fn lag(&self, id: Id) -> u64 {
+        self.members.get(&id).map_or(0, |member| self.log.head() - member.cursor + member.outbox_bytes as u64)
+    }
+
     pub fn members(&self) -> impl Iterator<Item = Id> {
         self.members.keys().copied()
     }

@@ -20,6 +20,7 @@ use crate::error::{Error, Result, describe, errno_of};
 use crate::lifecycle::{AcceptError, close, discard, send, shutdown};
 use crate::limits::Throttle;
 use crate::relay::{self, Id, ParentEnd};
+use crate::traffic::Traffic;
 
 /// Newcomers taken in one round of the loop: the children must get their turn, too.
 const ACCEPTS_A_ROUND: usize = 64;
@@ -109,13 +110,14 @@ impl Parent<'_> {
             let words = format!("! 자리가 없습니다. 동시에 {}명까지 접속할 수 있습니다.\n", self.max_clients);
             return self.door.refuse(conn, self.tls.is_some(), &words, now);
         }
-        let id = self.last_id + 1;
-        match self.start(id, conn, peer) {
+        let (id, traffic) = (self.last_id + 1, self.places.take());
+        match self.start(id, conn, peer, traffic) {
             Ok((end, runner)) => {
                 self.exhausted = false;
-                self.register(id, Client::new(end, runner, peer, now));
+                self.register(id, Client::new(end, runner, traffic, peer, now));
             }
             Err(NotStarted { call, errno, conn }) => {
+                self.places.give_back(traffic);
                 let words = "! 서버의 자원이 부족합니다. 잠시 뒤에 다시 접속하십시오.\n";
                 self.door.refuse(conn, self.tls.is_some(), words, now);
                 self.pause(call, errno, now);
@@ -129,12 +131,13 @@ impl Parent<'_> {
         id: Id,
         conn: OwnedFd,
         peer: SocketAddr,
+        traffic: Option<&'static Traffic>,
     ) -> std::result::Result<(ParentEnd, Runner), NotStarted> {
         let (args, tls, hub) = (self.args, self.tls.as_ref(), &mut self.hub);
         if args.no_fork {
-            return start_thread(id, conn, peer, args.clone(), tls.cloned());
+            return start_thread(id, conn, peer, traffic, args.clone(), tls.cloned());
         }
-        let setup = Setup { id, peer, args, tls };
+        let setup = Setup { id, peer, traffic, args, tls };
         hand_to_child(conn, &setup, || hub.forget_frames()).map(|(end, pid)| (end, Runner::Process(pid)))
     }
 
@@ -155,6 +158,7 @@ fn start_thread(
     id: Id,
     conn: OwnedFd,
     peer: SocketAddr,
+    traffic: Option<&'static Traffic>,
     args: ServerArgs,
     tls: Option<SslContext>,
 ) -> std::result::Result<(ParentEnd, Runner), NotStarted> {
@@ -164,7 +168,7 @@ fn start_thread(
         Err(errno) => return Err(NotStarted { call: "socketpair", errno, conn }),
     };
     let life = move || {
-        let setup = Setup { id, peer, args: &args, tls: tls.as_ref() };
+        let setup = Setup { id, peer, traffic, args: &args, tls: tls.as_ref() };
         serve(copy, child_end, &setup, Waiter { mask: None })
     };
     match thread::Builder::new().spawn(life) {

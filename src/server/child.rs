@@ -21,10 +21,11 @@ use super::ending::{Ending, farewell};
 use super::wait::Waiter;
 use super::{chat, echo};
 use crate::cli::{Mode, ServerArgs};
-use crate::lifecycle::{close, exit_at_once, peek};
+use crate::lifecycle::{close, close_all_but, exit_at_once, peek};
 use crate::relay::{ChildEnd, Id};
 use crate::signal;
 use crate::tls::{Trouble, accepting, handshake_step};
+use crate::traffic::Traffic;
 use crate::transport::Transport;
 
 /// First byte of a TLS record that carries a handshake message (RFC 8446 §5.1).
@@ -36,6 +37,7 @@ const PLAIN_ON_TLS: &str = "! 이 포트는 TLS를 씁니다. 평문으로는 �
 pub struct Setup<'a> {
     pub id: Id,
     pub peer: SocketAddr,
+    pub traffic: Option<&'static Traffic>,
     pub args: &'a ServerArgs,
     pub tls: Option<&'a SslContext>,
 }
@@ -55,31 +57,15 @@ pub fn live(conn: OwnedFd, relay: ChildEnd, setup: &Setup<'_>, parent: Pid) -> !
 
 /// Cuts the ties to the parent: name, death signal, descriptors, signals.
 fn keep_only(conn: &OwnedFd, relay: &ChildEnd, id: Id, parent: Pid) -> nix::Result<Waiter> {
-    crate::logging::become_child(id);
+    crate::logging::become_child(id, relay.as_fd());
     // 15 bytes is all that the kernel keeps of a name; it is what ss -p, ps and top print.
     prctl::set_name(&CString::new(format!("sockstep-c{id}")).unwrap_or_default())?;
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     if getppid() != parent {
         return Err(Errno::ESRCH); // it died before the line above could tell us
     }
-    close_all_but([conn.as_raw_fd(), relay.as_fd().as_raw_fd()])?;
+    close_all_but(&[conn.as_raw_fd(), relay.as_fd().as_raw_fd()])?;
     signal::in_child().map(|mask| Waiter { mask: Some(mask) })
-}
-
-/// `close_range(2)` around the two descriptors that stay; 0, 1 and 2 stay as well.
-#[allow(unsafe_code)] // closes descriptors that Rust values still own: they are never dropped here.
-fn close_all_but(mut keep: [i32; 2]) -> nix::Result<()> {
-    keep.sort_unstable();
-    let mut first = 3;
-    for last in keep.map(|fd| fd as u32 - 1).into_iter().chain([u32::MAX]) {
-        if first <= last {
-            // SAFETY: takes numbers only. The owners of what it closes live in frames that the child
-            // never returns to, so nothing uses or closes those numbers again.
-            Errno::result(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) })?;
-        }
-        first = last.wrapping_add(2);
-    }
-    Ok(())
 }
 
 /// Serves one connection to its end: in a forked child, or, under --no-fork, in the parent itself.
@@ -88,6 +74,7 @@ pub fn serve(conn: OwnedFd, relay: ChildEnd, setup: &Setup<'_>, waiter: Waiter) 
         None => Ok(Transport::plain(conn.as_fd())),
         Some(context) => secure(&conn, &relay, setup, context, &waiter),
     };
+    let transport = transport.map(|transport| transport.counted_in(setup.traffic));
     let ending = match (transport, setup.args.mode) {
         (Ok(transport), Mode::Echo) => echo::serve(transport, &relay, setup, &waiter),
         (Ok(transport), Mode::Relay) => chat::serve(transport, &relay, setup, &waiter),

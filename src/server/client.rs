@@ -11,6 +11,7 @@ use nix::unistd::Pid;
 
 use super::ending::Ending;
 use crate::relay::ParentEnd;
+use crate::traffic::Traffic;
 
 /// Who serves the connection.
 pub enum Runner {
@@ -25,8 +26,12 @@ pub struct Client {
     /// `None` when the child's last word has been read, or the child was cut off.
     pub end: Option<ParentEnd>,
     pub runner: Runner,
+    /// The process that serves it, also when that is over; our own under --no-fork.
+    pub pid: Pid,
     pub peer: SocketAddr,
     pub since: Instant,
+    /// Where its child counts.
+    pub traffic: Option<&'static Traffic>,
     /// The child's queue is full: nothing is sent to it until epoll says that there is room.
     pub full: bool,
     /// The hub has no room: nothing is read from the child until it has.
@@ -38,8 +43,26 @@ pub struct Client {
 }
 
 impl Client {
-    pub fn new(end: ParentEnd, runner: Runner, peer: SocketAddr, since: Instant) -> Client {
-        Client { end: Some(end), runner, peer, since, full: false, unheard: false, finished: false, watched: false }
+    pub fn new(
+        end: ParentEnd,
+        runner: Runner,
+        traffic: Option<&'static Traffic>,
+        peer: SocketAddr,
+        since: Instant,
+    ) -> Client {
+        let pid = if let Runner::Process(pid) = runner { pid } else { Pid::this() };
+        Client {
+            end: Some(end),
+            runner,
+            pid,
+            peer,
+            since,
+            traffic,
+            full: false,
+            unheard: false,
+            finished: false,
+            watched: false,
+        }
     }
 
     /// What epoll is to watch for on the relay end.

@@ -8,6 +8,7 @@ use nix::sys::epoll::EpollFlags;
 use super::client::Runner;
 use super::parent::Parent;
 use crate::error::describe;
+use crate::logging::{LOG_PACKET, write_down};
 use crate::relay::{FromPair, Id};
 
 /// A child that was cut off has this long to tell its client, then it is killed.
@@ -68,6 +69,13 @@ impl Parent<'_> {
         let Some(end) = self.clients.get(&id).and_then(|client| client.end.as_ref()) else { return false };
         let heard = match end.receive(&mut self.packet) {
             Ok(FromPair::Packet(packet)) if packet.length > packet.bytes.len() => Heard::Offence("packet too long"),
+            Ok(FromPair::Packet(packet)) if packet.bytes.starts_with(&[LOG_PACKET]) => {
+                let pid = self.clients.get(&id).map_or(0, |client| client.pid.as_raw());
+                match write_down(packet.bytes, id, pid) {
+                    true => Heard::Packet,
+                    false => Heard::Offence("malformed line for the log"),
+                }
+            }
             // Behind our goodbye nobody would hear it any more.
             Ok(FromPair::Packet(_)) if self.stop_by.is_some() => Heard::Packet,
             Ok(FromPair::Packet(packet)) => match self.hub.receive(id, packet.bytes, now) {

@@ -7,9 +7,12 @@
 //! admit.rs     who comes in, and what happens when the system has nothing left
 //! child.rs     fork() and what a child keeps; echo.rs and chat.rs are what it does
 //! ending.rs    how a connection ends
+//! start.rs     what has to be right before the port opens, and what follows
+//! operator.rs  what an operator asks of a running server: reload, who is there
 //! ```
 
 mod admit;
+mod announce;
 mod chat;
 mod child;
 mod client;
@@ -18,12 +21,13 @@ mod deliver;
 mod echo;
 mod ending;
 mod lines;
+mod operator;
 mod outgoing;
 mod parent;
+mod start;
 mod uplink;
 mod wait;
 
-use std::io::Write;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -32,31 +36,41 @@ use nix::sys::prctl;
 use nix::sys::socket::SockFlag;
 use nix::unistd::Pid;
 
+use self::announce::announce;
+use self::start::{Start, cannot_bind, prepared, tls_context, where_to_log, whom_to_become};
 use crate::cli::{Mode, ServerArgs};
+use crate::daemon::{self, Side};
 use crate::error::{During, Result};
 use crate::lifecycle::{
     AcceptError, SocketOption, accept, bind, close, fork, listen, local_address, set_option, socket,
 };
 use crate::relay::{self, ParentEnd};
-use crate::signal::Watch;
-use crate::tls::server_context;
 
 /// Runs the server to its end. What can fail, fails before the port opens.
 pub fn run(args: &ServerArgs) -> Result<()> {
     let _ = prctl::set_name(c"sockstep"); // what ss -p, ps and top print
-    let tls = match (args.tls, &args.cert, &args.key) {
-        (true, Some(cert), Some(key)) => Some(server_context(cert, key)?),
-        _ => None,
+    let args = &prepared(args)?;
+    let start = Start {
+        user: whom_to_become(args)?,
+        log: where_to_log(args)?,
+        tls: tls_context(args)?,
+        listener: open_listener(args)?,
     };
-    if args.mode == Mode::Relay {
-        relay::check_longest_packet().during("send", format!("{} bytes to a child", relay::RELAY_MAX_BYTES))?;
+    if !args.daemon {
+        let (parent, _pid_file) = start.settle(args)?;
+        announce(args, parent.local, parent.tls.as_ref(), None);
+        return parent.run();
     }
-    let signals = Watch::for_parent().during("signalfd", "SIGTERM, SIGINT, SIGHUP, SIGCHLD")?;
-    let listener = open_listener(args)?;
-    let local = local_address(listener.as_fd()).during("getsockname", args.listen)?;
-    let parent = parent::Parent::new(args, tls, signals, listener)?;
-    announce(args, local);
-    parent.run()
+    match daemon::detach()? {
+        Side::Starter(daemon) => {
+            let local = local_address(start.listener.as_fd()).during("getsockname", args.listen)?;
+            daemon.wait().map(|pid| announce(args, local, start.tls.as_ref(), Some(pid)))
+        }
+        Side::Daemon(ready) => {
+            let (parent, _pid_file) = ready.report(start.settle(args))?;
+            parent.run().inspect_err(|error| log::error!("{error}"))
+        }
+    }
 }
 
 /// socket() → bind() → listen(): from here on the kernel takes connections for us.
@@ -67,7 +81,7 @@ fn open_listener(args: &ServerArgs) -> Result<OwnedFd> {
     for &(option, value) in options {
         set_option(listener.as_fd(), option, value).during("setsockopt", format!("{addr}, {option:?}"))?;
     }
-    bind(listener.as_fd(), addr).during("bind", addr)?;
+    bind(listener.as_fd(), addr).map_err(|errno| cannot_bind(errno, addr, "TCP"))?;
     listen(listener.as_fd(), args.backlog).during("listen", addr)?;
     Ok(listener)
 }
@@ -118,17 +132,4 @@ struct NotStarted {
     call: &'static str,
     errno: Errno,
     conn: OwnedFd,
-}
-
-/// Tells a person, in Korean on standard output, and the log, that the port is open.
-fn announce(args: &ServerArgs, local: SocketAddr) {
-    let stage = match (args.mode, args.tls) {
-        (Mode::Echo, false) => "1단계: 에코",
-        (Mode::Echo, true) => "1단계: TLS 에코",
-        (Mode::Relay, false) => "2단계: 중계",
-        (Mode::Relay, true) => "3단계: TLS 중계",
-    };
-    log::info!("listening on {local}");
-    // Nobody may be reading standard output; that is no reason to stop.
-    let _ = writeln!(std::io::stdout(), "{local}에서 연결을 기다립니다 ({stage}). 끝내려면 Ctrl-C를 누르십시오.");
 }

@@ -5,6 +5,7 @@
 //! - Manual: epoll(7), signalfd(2), wait(2)
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -22,7 +23,8 @@ use crate::error::{During, Result, describe};
 use crate::lifecycle::close;
 use crate::limits;
 use crate::relay::{Hub, Id, RELAY_MAX_BYTES};
-use crate::signal::Watch;
+use crate::signal::{ControllingTerminal, Watch};
+use crate::traffic::Places;
 
 /// epoll's marks for what is not a child.
 const LISTENER: u64 = u64::MAX;
@@ -41,6 +43,11 @@ pub struct Parent<'a> {
     pub exhausted: bool,
     pub max_clients: u32,
     pub last_id: Id,
+    /// Where the port is: what `--listen` came to.
+    pub local: SocketAddr,
+    pub terminal: ControllingTerminal,
+    /// Where the children count what they move.
+    pub places: Places,
     pub clients: BTreeMap<Id, Client>,
     pub hub: Hub,
     pub epoll: Epoll,
@@ -58,7 +65,13 @@ pub struct Parent<'a> {
 }
 
 impl<'a> Parent<'a> {
-    pub fn new(args: &'a ServerArgs, tls: Option<SslContext>, signals: Watch, listener: OwnedFd) -> Result<Self> {
+    pub fn new(
+        args: &'a ServerArgs,
+        tls: Option<SslContext>,
+        signals: Watch,
+        listener: OwnedFd,
+        local: SocketAddr,
+    ) -> Result<Self> {
         let max_clients = limits::clients_that_fit(args.max_clients, limits::raise_open_files());
         if max_clients < args.max_clients {
             log::warn!("at most {max_clients} clients, not {}: the limit of open files (ulimit -Hn)", args.max_clients);
@@ -74,6 +87,9 @@ impl<'a> Parent<'a> {
             exhausted: false,
             max_clients,
             last_id: 0,
+            local,
+            terminal: ControllingTerminal::look(),
+            places: Places::new(max_clients).during("mmap", "MAP_SHARED")?,
             clients: BTreeMap::new(),
             hub: Hub::new(args.slow_timeout),
             epoll,
@@ -183,7 +199,7 @@ impl<'a> Parent<'a> {
         log::warn!("c{id} {} did not end in time: killed", client.peer);
         client.kill();
         if let Runner::Thread(_) = client.runner {
-            self.clients.remove(&id); // a thread cannot be killed; it ends with the process
+            self.forget(id); // a thread cannot be killed; it ends with the process
         }
     }
 
@@ -191,6 +207,8 @@ impl<'a> Parent<'a> {
         while let Some(signal) = self.signals.next() {
             match signal {
                 Signal::SIGCHLD => self.reap(),
+                Signal::SIGHUP => self.hang_up(now),
+                Signal::SIGUSR1 => self.list_clients(),
                 signal => self.stop(signal, now),
             }
         }
@@ -225,15 +243,21 @@ impl<'a> Parent<'a> {
         if matches!(client.runner, Runner::Process(_)) {
             return;
         }
-        if let Some(Client { runner: Runner::Thread(thread), peer, .. }) = self.clients.remove(&id) {
+        if let Some(Client { runner: Runner::Thread(thread), peer, .. }) = self.forget(id) {
             let ending = thread.join().map_or("panicked", |ending| ending.words());
             log::info!("c{id} {peer} closed: {ending}");
         }
         self.watch_listener(); // under --no-fork the next one may come
     }
 
+    fn forget(&mut self, id: Id) -> Option<Client> {
+        let client = self.clients.remove(&id)?;
+        self.places.give_back(client.traffic);
+        Some(client)
+    }
+
     /// First signal: the port closes, children flush and say goodbye. Second: no more patience.
-    fn stop(&mut self, signal: Signal, now: Instant) {
+    pub fn stop(&mut self, signal: Signal, now: Instant) {
         if self.stop_by.is_some() {
             log::info!("{signal} again: children are killed");
             self.stop_by = Some(now);

@@ -10,7 +10,7 @@ use super::reason;
 use crate::error::{Error, Result, describe, errno_of};
 
 pub fn file_error(path: &Path, what: &'static str, reason: String, hint: &'static str) -> Error {
-    Error::File { path: path.into(), what, reason, hint }
+    Error::File { path: path.into(), what, reason, hint: hint.into() }
 }
 
 fn read_file(path: &Path, what: &'static str) -> Result<Vec<u8>> {

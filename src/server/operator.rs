@@ -1,0 +1,58 @@
+//! What an operator asks of a running server, by signals: to read its files again, and who is there.
+//!
+//! - Notes: notes/13-daemon.md
+//! - Manual: signal(7), kill(1), logrotate(8)
+//! - Try: kill -USR1 $(pgrep -x sockstep)   (the table is in the log)
+
+use std::time::Instant;
+
+use nix::sys::signal::Signal;
+
+use super::parent::Parent;
+use super::start::tls_context;
+use crate::logging;
+
+impl Parent<'_> {
+    /// SIGHUP: the terminal has gone, or somebody wants the files read again; the terminal knows which.
+    pub fn hang_up(&mut self, now: Instant) {
+        match (self.stop_by, self.terminal.has_gone()) {
+            (Some(_), _) => {} // a shell that ends sends one, and then the kernel another
+            (None, true) => self.stop(Signal::SIGHUP, now),
+            (None, false) => self.reload(),
+        }
+    }
+
+    /// Log, certificate and key are opened anew. What is broken leaves the old one in place; connections stay.
+    fn reload(&mut self) {
+        match logging::reopen() {
+            Ok(true) => log::info!("SIGHUP: log opened anew"),
+            Ok(false) => {}
+            Err(error) => log::error!("SIGHUP: {error}: the old log stays"),
+        }
+        match tls_context(self.args) {
+            Ok(Some(tls)) => {
+                self.tls = Some(tls); // children that run keep what they began with
+                log::info!("SIGHUP: certificate and key read anew");
+            }
+            Ok(None) => {}
+            Err(error) => log::error!("SIGHUP: {error}: the old certificate stays"),
+        }
+        log::info!("SIGHUP: {} clients stay", self.clients.len());
+    }
+
+    /// SIGUSR1: one line a client.
+    pub fn list_clients(&self) {
+        log::info!("SIGUSR1: {} clients", self.clients.len());
+        for (id, client) in &self.clients {
+            let (received, sent) = client.traffic.map_or((0, 0), |traffic| traffic.so_far());
+            log::info!(
+                "c{id} {} {} pid {}: {} s, {received} bytes in, {sent} bytes out, {} bytes behind",
+                self.hub.name(*id).unwrap_or("-"),
+                client.peer,
+                client.pid,
+                client.since.elapsed().as_secs(),
+                self.hub.lag(*id),
+            );
+        }
+    }
+}

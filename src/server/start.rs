@@ -1,0 +1,105 @@
+//! What has to be right before the port opens, and what is done between that and the first accept().
+
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::errno::Errno;
+use openssl::ssl::SslContext;
+
+use super::parent::Parent;
+use crate::cli::{Mode, ServerArgs};
+use crate::daemon::{self, PidFile, User, proc};
+use crate::error::{During, Error, Result, describe, errno_of};
+use crate::lifecycle::local_address;
+use crate::logging::{self, Sink};
+use crate::relay;
+use crate::signal::Watch;
+use crate::tls::server_context;
+
+/// All that could be had while a person is still looking: what is missing has been said on the terminal.
+pub struct Start {
+    pub user: Option<User>,
+    pub log: Option<Sink>,
+    pub tls: Option<SslContext>,
+    pub listener: OwnedFd,
+}
+
+impl Start {
+    /// In the process that stays: signals, log, PID file; then no more rights than needed; then the loop.
+    ///
+    /// The PID file comes after the port, and before the rights to write it are dropped.
+    pub fn settle(self, args: &ServerArgs) -> Result<(Parent<'_>, Option<PidFile>)> {
+        let signals = Watch::for_parent(args.daemon).during("signalfd", "SIGTERM, SIGHUP, …")?;
+        if let Some(log) = self.log {
+            logging::divert(log);
+        }
+        let pid_file = args.pid_file.as_deref().map(PidFile::create).transpose()?;
+        if let Some(user) = self.user {
+            logging::give_to(user.uid(), user.gid())?;
+            user.become_it()?;
+        }
+        let local = local_address(self.listener.as_fd()).during("getsockname", args.listen)?;
+        let parent = Parent::new(args, self.tls, signals, self.listener, local)?;
+        log::info!("listening on {local}");
+        Ok((parent, pid_file))
+    }
+}
+
+/// The command line as it is to be followed, once nothing stands against starting.
+pub fn prepared(args: &ServerArgs) -> Result<ServerArgs> {
+    if args.daemon {
+        daemon::close_inherited()?;
+    }
+    if args.mode == Mode::Relay {
+        relay::check_longest_packet().during("send", format!("{} bytes to a child", relay::RELAY_MAX_BYTES))?;
+    }
+    if let Some(path) = &args.pid_file {
+        PidFile::refuse_if_held(path)?;
+    }
+    match args.daemon {
+        true => args.with_absolute_paths().map_err(|error| errno_of(&error)).during("getcwd", ""),
+        false => Ok(args.clone()),
+    }
+}
+
+pub fn whom_to_become(args: &ServerArgs) -> Result<Option<User>> {
+    match &args.user {
+        Some(name) => User::find(name).map(Some),
+        None if args.daemon => User::refuse_root().map(|()| None),
+        None => Ok(None),
+    }
+}
+
+/// `None`: on standard error, as it is.
+pub fn where_to_log(args: &ServerArgs) -> Result<Option<Sink>> {
+    match &args.log_file {
+        Some(path) => logging::open_file(path).map(Some),
+        None if args.daemon => logging::open_syslog().map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Certificate and key, read and held against each other: at the start, and again at a reload.
+pub fn tls_context(args: &ServerArgs) -> Result<Option<SslContext>> {
+    match (args.tls, &args.cert, &args.key) {
+        (true, Some(cert), Some(key)) => server_context(cert, key).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// A port in use: by whom, as far as we may look into other processes.
+pub fn cannot_bind(errno: Errno, addr: &SocketAddr, protocol: &str) -> Error {
+    let error = Error::Call { call: "bind", object: addr.to_string(), errno };
+    let holders: Vec<String> = match errno {
+        Errno::EADDRINUSE => proc::holders_of(addr.port(), protocol),
+        _ => Vec::new(),
+    };
+    match error.hint() {
+        Some(hint) if !holders.is_empty() => Error::Refused {
+            what: format!("bind({addr})"),
+            reason: describe(errno),
+            hint: format!("{hint} 지금 이 포트를 가진 프로세스: {}", holders.join(", ")).into(),
+        },
+        _ => error,
+    }
+}

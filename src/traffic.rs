@@ -1,0 +1,90 @@
+//! How much each connection has moved: counters in memory that parent and children share.
+//!
+//! A child counts what it receives and sends; the parent, which sees none of it, reads the numbers when
+//! somebody asks (SIGUSR1). A page of `MAP_SHARED` memory is the same page on both sides of fork(), so that
+//! counting costs no call and even a stopped child has its numbers. A child could write nonsense into it,
+//! also into another's place: numbers for people to look at, on which nothing depends.
+//!
+//! - Notes: notes/09-fork.md
+//! - Manual: mmap(2) (MAP_SHARED, MAP_ANONYMOUS), shm_overview(7)
+
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous};
+
+/// What went through one connection, in bytes of the conversation (under TLS: before encryption).
+#[derive(Debug, Default)]
+#[repr(align(64))] // a cache line each: processes on different processors do not get in each other's way
+pub struct Traffic {
+    received: AtomicU64,
+    sent: AtomicU64,
+}
+
+impl Traffic {
+    pub fn count_received(&self, bytes: usize) {
+        self.received.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub fn count_sent(&self, bytes: usize) {
+        self.sent.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Received and sent so far.
+    pub fn so_far(&self) -> (u64, u64) {
+        (self.received.load(Ordering::Relaxed), self.sent.load(Ordering::Relaxed))
+    }
+}
+
+/// Places for as many connections as there may be at a time; the kernel gives a page when it is touched.
+#[derive(Debug)]
+pub struct Places {
+    free: Vec<&'static Traffic>,
+}
+
+impl Places {
+    /// Maps the memory, for as long as the process lives.
+    #[allow(unsafe_code)] // mmap(2) gives bare memory.
+    pub fn new(count: u32) -> nix::Result<Places> {
+        let count = count as usize;
+        let Some(length) = NonZeroUsize::new(count * size_of::<Traffic>()) else {
+            return Ok(Places { free: Vec::new() });
+        };
+        let (readable, flags) = (ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED);
+        // SAFETY: a new mapping at a place of the kernel's choice touches nothing that exists.
+        let memory = unsafe { mmap_anonymous(None, length, readable, flags) }?;
+        // SAFETY: the mapping is page-aligned, holds `count` values, is never unmapped, and all-zero bytes
+        // are a valid `Traffic`; its fields are atomics, so that other processes may write them meanwhile.
+        let places: &'static [Traffic] = unsafe { std::slice::from_raw_parts(memory.cast().as_ptr(), count) };
+        Ok(Places { free: places.iter().rev().collect() })
+    }
+
+    /// A place of one's own, with both numbers 0; `None` when more are asked for than there are.
+    pub fn take(&mut self) -> Option<&'static Traffic> {
+        let place = self.free.pop()?;
+        place.received.store(0, Ordering::Relaxed);
+        place.sent.store(0, Ordering::Relaxed);
+        Some(place)
+    }
+
+    pub fn give_back(&mut self, place: Option<&'static Traffic>) {
+        self.free.extend(place);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_taken_once_and_starts_at_nothing() {
+        let mut places = Places::new(2).unwrap();
+        let (first, second) = (places.take().unwrap(), places.take().unwrap());
+        assert!(places.take().is_none());
+        first.count_received(5);
+        second.count_sent(7);
+        assert_eq!((first.so_far(), second.so_far()), ((5, 0), (0, 7)));
+        places.give_back(Some(first));
+        assert_eq!(places.take().map(Traffic::so_far), Some((0, 0)));
+    }
+}
