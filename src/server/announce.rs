@@ -29,7 +29,7 @@ pub fn announce(args: &ServerArgs, local: SocketAddr, tls: Option<&SslContext>, 
         words += &format!("클라이언트: {}\n", what_to_type(args, addr));
         if tls.is_some_and(|context| !names(context, addr.ip())) {
             words += &format!(
-                "  서버 인증서에 {0}이(가) 없어 클라이언트가 거절합니다. `make certs HOST={0}`을 실행하고 서버를 다시 시작하십시오.\n",
+                "  이 주소는 서버 인증서에 없어서 클라이언트가 접속하지 않습니다. `make certs HOST={}`을 실행하고 서버를 다시 시작하십시오.\n",
                 addr.ip()
             );
         }

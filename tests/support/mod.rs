@@ -155,6 +155,11 @@ pub struct Peer<S = TcpStream> {
 }
 
 impl<S: Read + Write> Peer<S> {
+    /// Over a stream that was made elsewhere.
+    pub fn over(stream: S) -> Peer<S> {
+        Peer { stream, read: Vec::new() }
+    }
+
     pub fn send(&mut self, data: impl AsRef<[u8]>) {
         self.stream.write_all(data.as_ref()).unwrap();
     }
