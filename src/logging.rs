@@ -19,7 +19,7 @@ use env_logger::{Builder, Env, Target};
 use log::{Level, Record};
 
 use self::sink::{Form, form, hand_over_through};
-pub use self::sink::{Sink, divert, give_to, open_file, open_syslog, reopen};
+pub use self::sink::{Sink, divert, end_hand_over, give_to, open_file, open_syslog, reopen};
 use crate::text::{escaped, excerpt};
 
 /// The kind byte of a packet with a line for the log.
@@ -49,6 +49,11 @@ pub fn init(role: &'static str, level: &str) {
             Form::ToParent => packet(buf, record),
         })
         .init();
+}
+
+/// A panic is a line in the log as well: a daemon's standard error leads nowhere.
+pub fn note_panics() {
+    std::panic::set_hook(Box::new(|panic| log::error!("{}", panic.to_string().replace('\n', " "))));
 }
 
 fn terminal_line(buf: &mut Formatter, role: &str, record: &Record<'_>) -> std::io::Result<()> {

@@ -75,6 +75,14 @@ pub fn hand_over_through(relay: RawFd) {
     }
 }
 
+/// The relay pair is about to be closed: what is said from here on is not heard any more.
+pub fn end_hand_over() {
+    let mut sink = sink();
+    if matches!(*sink, Sink::Relay(_)) {
+        *sink = Sink::Stderr; // a daemon's, which leads nowhere
+    }
+}
+
 /// A log file to append to; made when it is not there, for its owner and group to read.
 pub fn open_file(path: &Path) -> Result<Sink> {
     let mut options = OpenOptions::new();
@@ -225,7 +233,7 @@ fn put_all(to: &mut (impl Write + AsFd), mut line: &[u8], mut may_wait: bool) ->
 /// One packet to the parent. write(2), not send(): a line about a call is no call of the lesson.
 #[allow(unsafe_code)] // only the number of the descriptor is known here; its owner is the child's main loop.
 fn put_packet(relay: RawFd, packet: &[u8]) -> bool {
-    // SAFETY: the child keeps its relay end open until its last log line (`child::live`).
+    // SAFETY: the child closes its relay end only after `end_hand_over`, and this sink is gone then.
     let relay = unsafe { BorrowedFd::borrow_raw(relay) };
     loop {
         match nix::unistd::write(relay, packet) {

@@ -22,6 +22,7 @@ use super::wait::Waiter;
 use super::{chat, echo};
 use crate::cli::{Mode, ServerArgs};
 use crate::lifecycle::{close, close_all_but, exit_at_once, peek};
+use crate::logging;
 use crate::relay::{ChildEnd, Id};
 use crate::signal;
 use crate::tls::{Trouble, accepting, handshake_step};
@@ -57,7 +58,7 @@ pub fn live(conn: OwnedFd, relay: ChildEnd, setup: &Setup<'_>, parent: Pid) -> !
 
 /// Cuts the ties to the parent: name, death signal, descriptors, signals.
 fn keep_only(conn: &OwnedFd, relay: &ChildEnd, id: Id, parent: Pid) -> nix::Result<Waiter> {
-    crate::logging::become_child(id, relay.as_fd());
+    logging::become_child(id, relay.as_fd());
     // 15 bytes is all that the kernel keeps of a name; it is what ss -p, ps and top print.
     prctl::set_name(&CString::new(format!("sockstep-c{id}")).unwrap_or_default())?;
     prctl::set_pdeathsig(Signal::SIGKILL)?;
@@ -85,6 +86,7 @@ pub fn serve(conn: OwnedFd, relay: ChildEnd, setup: &Setup<'_>, waiter: Waiter) 
         farewell(&mut Transport::plain(conn.as_fd()), &waiter, &[], false);
     }
     close(conn);
+    logging::end_hand_over();
     relay.close();
     ending
 }

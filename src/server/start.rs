@@ -47,6 +47,7 @@ impl Start {
 
 /// The command line as it is to be followed, once nothing stands against starting.
 pub fn prepared(args: &ServerArgs) -> Result<ServerArgs> {
+    logging::note_panics();
     if args.daemon {
         daemon::close_inherited()?;
     }
