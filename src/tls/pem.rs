@@ -6,7 +6,7 @@ use openssl::asn1::Asn1Time;
 use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;
 
-use super::reason;
+use super::trouble::reason;
 use crate::error::{Error, Result, describe, errno_of};
 
 pub fn file_error(path: &Path, what: &'static str, reason: String, hint: &'static str) -> Error {
