@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::network::Network;
+
 const HELP: &str = "{about}\n\n사용법: {usage}\n\n{all-args}{after-help}";
 
 #[derive(Debug, Parser)]
@@ -89,6 +91,13 @@ pub struct ServerArgs {
     #[arg(long, default_value = "0", hide_default_value = true, allow_negative_numbers = true, value_name = "초", value_parser = parse_seconds,
           help = "이 시간 동안 아무것도 보내지 않는 클라이언트의 연결을 끊습니다. 0이면 끊지 않습니다 [기본값: 0]")]
     pub idle_timeout: Duration,
+    #[arg(
+        long,
+        value_name = "CIDR",
+        value_delimiter = ',',
+        help = "이 주소에서 오는 접속만 받습니다 (예: 192.168.0.0/24, 10.0.0.5, 2001:db8::/32). 쉼표로 이어 적거나 여러 번 쓸 수 있습니다 [기본값: 모든 주소]"
+    )]
+    pub allow: Vec<Network>,
     #[arg(long, help = "fork()하지 않고 부모 프로세스가 연결을 한 번에 하나씩 처리합니다 (gdb용)")]
     pub no_fork: bool,
 }

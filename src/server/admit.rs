@@ -1,4 +1,5 @@
-//! Who comes in: accept() and its errors, the limit of clients, and refusals that arrive.
+//! Who comes in: accept() and its errors, the addresses that may, the limit of clients, and refusals
+//! that arrive.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ use crate::cli::ServerArgs;
 use crate::error::{Error, Result, describe, errno_of};
 use crate::lifecycle::{AcceptError, close, discard, send, shutdown};
 use crate::limits::Throttle;
+use crate::network::allowed;
 use crate::relay::{self, Id, ParentEnd};
 
 /// Newcomers taken in one round of the loop: the children must get their turn, too.
@@ -43,6 +45,7 @@ pub struct Door {
     pub unwatched: bool,
     refused: VecDeque<(Instant, OwnedFd)>,
     refusals: Throttle,
+    strangers: Throttle,
     losses: Throttle,
     exhaustions: Throttle,
 }
@@ -102,6 +105,14 @@ impl Parent<'_> {
     }
 
     fn welcome(&mut self, conn: OwnedFd, peer: SocketAddr, now: Instant) {
+        if !allowed(&self.args.allow, peer.ip()) {
+            if let Some(more) = self.door.strangers.pass(now) {
+                log::warn!("refused {peer}: not in --allow ({more} more refused)");
+            }
+            let from = peer.ip().to_canonical();
+            let words = format!("! 이 서버는 {from}에서 오는 접속을 받지 않습니다.\n");
+            return self.door.refuse(conn, self.tls.is_some(), &words, now);
+        }
         if self.clients.len() >= self.max_clients as usize {
             if let Some(more) = self.door.refusals.pass(now) {
                 log::warn!("refused {peer}: {} clients are here already ({more} more refused)", self.max_clients);

@@ -18,7 +18,7 @@ pub fn refusal_hint(ssl: &SslRef, trouble: &Trouble) -> (String, Option<&'static
             "서버가 TLS로 응답하지 않았습니다. 평문 포트라면 --tls 없이 접속하십시오."
         }
         (0, Trouble::Tls(reason)) if reason.contains("access denied") => {
-            "서버가 접속을 받아들이지 않았습니다. 자리가 없을 수 있으니 잠시 뒤에 다시 접속하십시오."
+            "서버가 접속을 받아들이지 않았습니다. 자리가 없거나 이 컴퓨터의 주소가 허용되지 않은 것입니다. 잠시 뒤에 다시 접속해 보고, 안 되면 서버를 연 사람에게 물어보십시오."
         }
         (0, Trouble::Errno(Errno::ETIMEDOUT)) => {
             "서버가 핸드셰이크에 응답하지 않습니다. TLS 서버가 맞는지 확인하십시오."
