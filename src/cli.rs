@@ -73,6 +73,19 @@ pub struct ServerArgs {
     pub cert: Option<PathBuf>,
     #[arg(long, requires = "tls", value_name = "파일", help = "서버 개인 키 (PEM)")]
     pub key: Option<PathBuf>,
+    #[arg(
+        long,
+        requires = "tls",
+        value_name = "파일",
+        help = "이 CA(PEM)가 발급한 클라이언트 인증서가 있어야 접속할 수 있습니다. 중계에서는 인증서의 CN이 이름이 됩니다"
+    )]
+    pub client_ca: Option<PathBuf>,
+    #[arg(
+        long,
+        requires = "tls",
+        help = "TLS 키를 환경 변수 SSLKEYLOGFILE의 파일에 기록합니다 (수업용: 그 파일을 읽으면 누구나 복호화할 수 있습니다)"
+    )]
+    pub keylog: bool,
     #[arg(long, default_value_t = 16_384, hide_default_value = true, allow_negative_numbers = true, value_name = "수", value_parser = clap::value_parser!(u32).range(1..=1_000_000),
           help = "동시에 접속할 수 있는 클라이언트 수 [기본값: 16384]")]
     pub max_clients: u32,
@@ -126,6 +139,12 @@ pub struct ClientArgs {
     pub server_name: Option<String>,
     #[arg(long, requires = "tls", help = "인증서를 확인하지 않습니다. 상대가 누구인지 확인할 수 없습니다")]
     pub insecure: bool,
+    #[arg(long, requires_all = ["tls", "key"], value_name = "파일", help = "서버에 보일 클라이언트 인증서 (PEM). --key와 함께 씁니다")]
+    pub cert: Option<PathBuf>,
+    #[arg(long, requires_all = ["tls", "cert"], value_name = "파일", help = "클라이언트 인증서의 개인 키 (PEM)")]
+    pub key: Option<PathBuf>,
+    #[arg(long, requires = "tls", help = "TLS 키를 환경 변수 SSLKEYLOGFILE의 파일에 기록합니다 (수업용)")]
+    pub keylog: bool,
     #[arg(long, value_name = "이름", value_parser = parse_name, help = "중계 서버에서 쓸 이름. 접속하자마자 /name 명령을 보냅니다")]
     pub name: Option<String>,
 }

@@ -8,7 +8,9 @@
 //! context.rs   what both sides agree on before they have met
 //! pem.rs       certificates and keys from files
 //! trouble.rs   what an OpenSSL call came to
+//! judge.rs     who a client is, and what was found wrong with its certificate
 //! hint.rs      what a client is told when a handshake came to nothing
+//! keylog.rs    the secrets, written down for Wireshark
 //! ```
 //!
 //! - Notes: notes/12-tls.md
@@ -17,6 +19,8 @@
 
 mod context;
 mod hint;
+mod judge;
+mod keylog;
 mod pem;
 mod trouble;
 
@@ -30,8 +34,10 @@ use openssl::error::ErrorStack;
 use openssl::ssl::{Ssl, SslContext, SslStream};
 use openssl::x509::verify::X509CheckFlags;
 
-pub use self::context::{client_context, server_context};
-pub use self::hint::refusal_hint;
+pub use self::context::{Identity, client_context, server_context};
+pub use self::hint::{alert_hint, refusal_hint};
+pub use self::judge::{Judgement, common_name, whose};
+pub use self::keylog::KeyLog;
 pub use self::trouble::{Trouble, Verdict, reason, verdict};
 use crate::error::{Error, Result};
 use crate::lifecycle::{recv, send};
@@ -75,11 +81,12 @@ pub fn handshake_step(stream: &mut SslStream<Wire<'_>>) -> std::result::Result<O
     }
 }
 
-/// The server's side of a handshake that is about to begin over `wire`.
-pub fn accepting<'fd>(context: &SslContext, wire: Wire<'fd>) -> Result<SslStream<Wire<'fd>>> {
+/// The server's side of a handshake that is about to begin over `wire`, and who takes notes of it.
+pub fn accepting<'fd>(context: &SslContext, wire: Wire<'fd>) -> Result<(SslStream<Wire<'fd>>, Judgement)> {
     let mut ssl = Ssl::new(context).map_err(setup_failed)?;
     ssl.set_accept_state();
-    SslStream::new(ssl, wire).map_err(setup_failed)
+    let judgement = Judgement::over(&mut ssl, context.verify_mode());
+    Ok((SslStream::new(ssl, wire).map_err(setup_failed)?, judgement))
 }
 
 /// The client's side: asks for `name` (SNI, unless it is an IP address) and wants it in the certificate.

@@ -1,15 +1,17 @@
 //! The hub's promises, without processes: one order, no gap, bounded memory, nobody frozen.
 
+use super::super::names::guest;
 use super::super::packet::{RELAY_MAX_BYTES, frames};
 use super::*;
 use proptest::prelude::*;
 
 const SLOW: Duration = Duration::from_secs(2);
+const RULES: Rules = Rules { slow_timeout: SLOW, certified: false, keys_logged: false };
 
 fn hub_with(members: impl IntoIterator<Item = Id>) -> (Hub, Instant) {
-    let (mut hub, now) = (Hub::new(SLOW), Instant::now());
+    let (mut hub, now) = (Hub::new(RULES), Instant::now());
     for id in members {
-        hub.receive(id, &ToHub::Join.encode(), now).unwrap();
+        hub.receive(id, &ToHub::Join(None).encode(), now).unwrap();
     }
     (hub, now)
 }
@@ -268,7 +270,7 @@ proptest! {
             let pick = |n: usize| (!ids.is_empty()).then(|| ids[n % ids.len()]);
             match act {
                 Act::Join => {
-                    send(&mut hub, next_id, ToHub::Join, now);
+                    send(&mut hub, next_id, ToHub::Join(None), now);
                     expected.insert(next_id, Vec::new());
                     got.insert(next_id, String::new());
                     next_id += 1;

@@ -145,7 +145,7 @@ impl Parent<'_> {
         if args.no_fork {
             return start_thread(id, conn, peer, args.clone(), tls.cloned());
         }
-        let setup = Setup { id, peer, args, tls };
+        let setup = Setup { id, peer, args, tls, keylog: self.keylog.as_ref() };
         hand_to_child(conn, &setup, || hub.forget_frames()).map(|(end, pid)| (end, Runner::Process(pid)))
     }
 
@@ -175,7 +175,7 @@ fn start_thread(
         Err(errno) => return Err(NotStarted { call: "socketpair", errno, conn }),
     };
     let life = move || {
-        let setup = Setup { id, peer, args: &args, tls: tls.as_ref() };
+        let setup = Setup { id, peer, args: &args, tls: tls.as_ref(), keylog: None };
         serve(copy, child_end, &setup, Waiter { mask: None })
     };
     match thread::Builder::new().spawn(life) {

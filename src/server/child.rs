@@ -5,7 +5,8 @@
 //! - Manual: fork(2), close_range(2), prctl(2), _exit(2), ppoll(2)
 //! - Try: ss -tnp   (the parent's listener and the child's connection share a port)
 //! - Fails: EAGAIN (too many processes), ENOMEM
-//! - Owns: the child owns the connection and its end of the relay pair, and closes all else
+//! - Owns: the child owns the connection and its end of the relay pair, and closes all else (but the
+//!   file of --keylog)
 
 use std::ffi::CString;
 use std::net::SocketAddr;
@@ -19,8 +20,10 @@ use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::{ForkResult, Pid, getppid};
 use openssl::ssl::SslContext;
+use openssl::x509::X509;
 
 use super::ending::{Ending, farewell};
+use super::identity::{introduce, name_in};
 use super::wait::Waiter;
 use super::{chat, echo};
 use crate::cli::{Mode, ServerArgs};
@@ -28,7 +31,7 @@ use crate::lesson::{Call, gate};
 use crate::lifecycle::{close, peek};
 use crate::relay::{ChildEnd, Id};
 use crate::signal;
-use crate::tls::{Trouble, accepting, handshake_step};
+use crate::tls::{KeyLog, Trouble, accepting, handshake_step};
 use crate::transport::Transport;
 
 /// First byte of a TLS record that carries a handshake message (RFC 8446 §5.1).
@@ -42,6 +45,8 @@ pub struct Setup<'a> {
     pub peer: SocketAddr,
     pub args: &'a ServerArgs,
     pub tls: Option<&'a SslContext>,
+    /// Under --keylog, the file that a child keeps besides its two sockets.
+    pub keylog: Option<&'a KeyLog>,
 }
 
 /// `fork()`: `Some(pid)` in the parent, `None` in the child. The parent must be single-threaded.
@@ -59,7 +64,7 @@ pub fn fork() -> nix::Result<Option<Pid>> {
 /// The child's life, from fork() to _exit(). It never returns into the parent's frames.
 #[allow(unsafe_code)] // exit(3) would run the parent's destructors and handlers in the child.
 pub fn live(conn: OwnedFd, relay: ChildEnd, setup: &Setup<'_>, parent: Pid) -> ! {
-    let life = AssertUnwindSafe(|| match keep_only(&conn, &relay, setup.id, parent) {
+    let life = AssertUnwindSafe(|| match keep_only(&conn, &relay, setup, parent) {
         Ok(waiter) => serve(conn, relay, setup, waiter),
         Err(errno) => {
             log::error!("child set-up failed: {}", crate::error::describe(errno));
@@ -72,7 +77,8 @@ pub fn live(conn: OwnedFd, relay: ChildEnd, setup: &Setup<'_>, parent: Pid) -> !
 }
 
 /// Cuts the ties to the parent: name, death signal, descriptors, signals.
-fn keep_only(conn: &OwnedFd, relay: &ChildEnd, id: Id, parent: Pid) -> nix::Result<Waiter> {
+fn keep_only(conn: &OwnedFd, relay: &ChildEnd, setup: &Setup<'_>, parent: Pid) -> nix::Result<Waiter> {
+    let id = setup.id;
     crate::logging::become_child(id);
     // 15 bytes is all that the kernel keeps of a name; it is what ss -p, ps and top print.
     prctl::set_name(&CString::new(format!("sockstep-c{id}")).unwrap_or_default())?;
@@ -80,16 +86,18 @@ fn keep_only(conn: &OwnedFd, relay: &ChildEnd, id: Id, parent: Pid) -> nix::Resu
     if getppid() != parent {
         return Err(Errno::ESRCH); // it died before the line above could tell us
     }
-    close_all_but([conn.as_raw_fd(), relay.as_fd().as_raw_fd()])?;
+    let mut keep = vec![conn.as_raw_fd(), relay.as_fd().as_raw_fd()];
+    keep.extend(setup.keylog.map(|keylog| keylog.as_fd().as_raw_fd()));
+    close_all_but(keep)?;
     signal::in_child().map(|mask| Waiter { mask: Some(mask) })
 }
 
-/// `close_range(2)` around the two descriptors that stay; 0, 1 and 2 stay as well.
+/// `close_range(2)` around the few descriptors that stay; 0, 1 and 2 stay as well.
 #[allow(unsafe_code)] // closes descriptors that Rust values still own: they are never dropped here.
-fn close_all_but(mut keep: [i32; 2]) -> nix::Result<()> {
+fn close_all_but(mut keep: Vec<i32>) -> nix::Result<()> {
     keep.sort_unstable();
     let mut first = 3;
-    for last in keep.map(|fd| fd as u32 - 1).into_iter().chain([u32::MAX]) {
+    for last in keep.into_iter().map(|fd| fd as u32 - 1).chain([u32::MAX]) {
         if first <= last {
             // SAFETY: takes numbers only. The owners of what it closes live in frames that the child
             // never returns to, so nothing uses or closes those numbers again.
@@ -103,12 +111,18 @@ fn close_all_but(mut keep: [i32; 2]) -> nix::Result<()> {
 /// Serves one connection to its end: in a forked child, or, under --no-fork, in the parent itself.
 pub fn serve(conn: OwnedFd, relay: ChildEnd, setup: &Setup<'_>, waiter: Waiter) -> Ending {
     let transport = match setup.tls {
-        None => Ok(Transport::plain(conn.as_fd())),
+        None => Ok((Transport::plain(conn.as_fd()), None)),
         Some(context) => secure(&conn, &relay, setup, context, &waiter),
     };
     let ending = match (transport, setup.args.mode) {
-        (Ok(transport), Mode::Echo) => echo::serve(transport, &relay, setup, &waiter),
-        (Ok(transport), Mode::Relay) => chat::serve(transport, &relay, setup, &waiter),
+        (Ok((transport, _)), Mode::Echo) => echo::serve(transport, &relay, setup, &waiter),
+        (Ok((mut transport, certificate)), Mode::Relay) => match name_in(certificate.as_deref()) {
+            Ok(name) => chat::serve(transport, name.as_deref(), &relay, setup, &waiter),
+            Err(words) => {
+                farewell(&mut transport, &waiter, words.as_bytes(), false);
+                Ending::NotNamed
+            }
+        },
         (Err(ending), _) => ending,
     };
     if matches!(ending, Ending::HandshakeFailed | Ending::TlsFailed) {
@@ -120,14 +134,15 @@ pub fn serve(conn: OwnedFd, relay: ChildEnd, setup: &Setup<'_>, waiter: Waiter) 
     ending
 }
 
-/// The TLS handshake: one deadline for all of it, however slowly the bytes come.
+/// The TLS handshake: one deadline for all of it, however slowly the bytes come. Also gives the
+/// client's certificate, where it had to show one.
 fn secure<'fd>(
     conn: &'fd OwnedFd,
     relay: &ChildEnd,
     setup: &Setup<'_>,
     context: &SslContext,
     waiter: &Waiter,
-) -> Result<Transport<'fd>, Ending> {
+) -> Result<(Transport<'fd>, Option<X509>), Ending> {
     let fd = conn.as_fd();
     let until = Instant::now() + setup.args.handshake_timeout;
     let wait = |event: PollFlags| match waiter.wait((fd, event), (relay, PollFlags::POLLIN), Some(until)) {
@@ -147,16 +162,20 @@ fn secure<'fd>(
         Err(Ending::HandshakeTimeout) => return tell_plainly(Ending::HandshakeTimeout),
         Err(ending) => return Err(ending),
     }
-    let mut stream = accepting(context, crate::tls::Wire(fd)).map_err(|error| {
+    let (mut stream, judgement) = accepting(context, crate::tls::Wire(fd)).map_err(|error| {
         log::error!("{}: {error}", setup.peer);
         Ending::SetupFailed
     })?;
     loop {
         match handshake_step(&mut stream) {
-            Ok(None) => return Ok(Transport::over_tls(fd, stream)),
+            Ok(None) => {
+                let certificate = stream.ssl().peer_certificate();
+                certificate.iter().for_each(|certificate| introduce(certificate, setup.peer));
+                return Ok((Transport::over_tls(fd, stream), certificate));
+            }
             Ok(Some(event)) => wait(event)?,
             Err(trouble) => {
-                log::info!("{}: TLS handshake failed: {trouble}", setup.peer);
+                log::info!("{}: TLS handshake failed: {}", setup.peer, judgement.words(&trouble));
                 return Err(Ending::HandshakeFailed);
             }
         }

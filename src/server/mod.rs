@@ -6,6 +6,7 @@
 //! deliver.rs   packets between the hub and the children
 //! admit.rs     who comes in, and what happens when the system has nothing left
 //! child.rs     fork() and what a child keeps; echo.rs and chat.rs are what it does
+//! identity.rs  whom a child serves, when clients show certificates
 //! ending.rs    how a connection ends
 //! ```
 
@@ -17,6 +18,7 @@ mod command;
 mod deliver;
 mod echo;
 mod ending;
+mod identity;
 mod lines;
 mod outgoing;
 mod parent;
@@ -31,30 +33,35 @@ use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::sys::socket::SockFlag;
 use nix::unistd::Pid;
+use openssl::ssl::SslContext;
 
 use crate::cli::{Mode, ServerArgs};
 use crate::error::{During, Result};
 use crate::lifecycle::{AcceptError, SocketOption, accept, bind, close, listen, local_address, set_option, socket};
 use crate::relay::{self, ParentEnd};
 use crate::signal::Watch;
-use crate::tls::server_context;
+use crate::tls::{Identity, KeyLog, server_context};
 
 /// Runs the server to its end. What can fail, fails before the port opens.
 pub fn run(args: &ServerArgs) -> Result<()> {
     let _ = prctl::set_name(c"sockstep"); // what ss -p, ps and top print
-    let tls = match (args.tls, &args.cert, &args.key) {
-        (true, Some(cert), Some(key)) => Some(server_context(cert, key)?),
-        _ => None,
-    };
+    let keylog = if args.keylog { Some(KeyLog::open()?) } else { None };
+    let tls = tls_context(args, keylog.as_ref())?;
     if args.mode == Mode::Relay {
         relay::check_longest_packet().during("send", format!("{} bytes to a child", relay::RELAY_MAX_BYTES))?;
     }
     let signals = Watch::for_parent().during("signalfd", "SIGTERM, SIGINT, SIGHUP, SIGCHLD")?;
     let listener = open_listener(args)?;
     let local = local_address(listener.as_fd()).during("getsockname", args.listen)?;
-    let parent = parent::Parent::new(args, tls, signals, listener)?;
-    announce(args, local);
+    let parent = parent::Parent::new(args, tls, keylog, signals, listener)?;
+    announce(args, local, parent.keylog.as_ref());
     parent.run()
+}
+
+/// Reads what the command line names. It can be called again at any time: nothing is used up.
+fn tls_context(args: &ServerArgs, keylog: Option<&KeyLog>) -> Result<Option<SslContext>> {
+    let (true, Some(cert), Some(key)) = (args.tls, &args.cert, &args.key) else { return Ok(None) };
+    server_context(Identity { cert, key }, args.client_ca.as_deref(), keylog).map(Some)
 }
 
 /// socket() → bind() → listen(): from here on the kernel takes connections for us.
@@ -119,7 +126,7 @@ struct NotStarted {
 }
 
 /// Tells a person, in Korean on standard output, and the log, that the port is open.
-fn announce(args: &ServerArgs, local: SocketAddr) {
+fn announce(args: &ServerArgs, local: SocketAddr, keylog: Option<&KeyLog>) {
     let stage = match (args.mode, args.tls) {
         (Mode::Echo, false) => "1단계: 에코",
         (Mode::Echo, true) => "1단계: TLS 에코",
@@ -127,6 +134,9 @@ fn announce(args: &ServerArgs, local: SocketAddr) {
         (Mode::Relay, true) => "3단계: TLS 중계",
     };
     log::info!("listening on {local}");
+    if let Some(keylog) = keylog {
+        log::warn!("--keylog: whoever reads {} can decrypt every connection of this server", keylog.path().display());
+    }
     // Nobody may be reading standard output; that is no reason to stop.
     let _ = writeln!(std::io::stdout(), "{local}에서 연결을 기다립니다 ({stage}). 끝내려면 Ctrl-C를 누르십시오.");
 }

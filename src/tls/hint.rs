@@ -1,4 +1,7 @@
-//! What a client is told when a handshake came to nothing.
+//! What a client is told when a handshake came to nothing: OpenSSL's words, and what to try in Korean.
+//!
+//! Under TLS 1.3 the client's handshake is over before the server has judged its certificate: the
+//! refusal comes as an alert at the first read, and is explained there with the same words.
 
 use nix::errno::Errno;
 use openssl::ssl::SslRef;
@@ -7,37 +10,93 @@ use super::trouble::Trouble;
 
 /// What OpenSSL says when the other side speaks plain text, or echoes our own ClientHello.
 const NO_TLS: [&str; 3] = ["wrong version number", "packet length too long", "unexpected message"];
+/// And when it was we who did not trust the server.
+const NOT_VERIFIED: &str = "certificate verify failed";
+
+/// What the server's alert means (RFC 8446 §6.2). `None` when it is no alert that a client could act on.
+pub fn alert_hint(reason: &str) -> Option<&'static str> {
+    let (_, alert) = reason.split_once(" alert ")?;
+    Some(match alert {
+        "certificate required" => {
+            "이 서버는 클라이언트 인증서를 요구합니다. 받은 인증서와 개인 키를 --cert와 --key로 지정하십시오."
+        }
+        // TLS 1.2 has no alert of its own for a certificate that is missing.
+        "handshake failure" => {
+            "서버가 핸드셰이크를 거절했습니다. 클라이언트 인증서를 요구하는 서버라면 --cert와 --key로 지정하십시오."
+        }
+        "unknown ca" => {
+            "서버가 믿는 CA에서 발급한 클라이언트 인증서가 아닙니다. 이 서버를 연 사람에게서 받은 인증서를 --cert와 --key로 지정하십시오."
+        }
+        "certificate expired" => {
+            "클라이언트 인증서가 만료되었습니다. 새 인증서를 받거나 두 컴퓨터의 시계를 확인하십시오."
+        }
+        "bad certificate" => {
+            "서버가 클라이언트 인증서를 받아들이지 않았습니다. 아직 유효하지 않은 인증서일 수 있으니 유효 기간과 두 컴퓨터의 시계를 확인하십시오."
+        }
+        "unsupported certificate" => {
+            "클라이언트용 인증서가 아닙니다. 서버 인증서가 아니라 클라이언트 인증서를 --cert로 지정하십시오."
+        }
+        "certificate unknown" | "certificate revoked" | "decrypt error" => {
+            "서버가 클라이언트 인증서를 받아들이지 않았습니다. 자세한 이유는 서버의 로그에 있습니다."
+        }
+        "access denied" => {
+            "서버가 접속을 받아들이지 않았습니다. 자리가 없거나 이 컴퓨터의 주소가 허용되지 않은 것입니다. 잠시 뒤에 다시 접속해 보고, 안 되면 서버를 연 사람에게 물어보십시오."
+        }
+        _ => return None,
+    })
+}
 
 /// Why a client's handshake failed, in OpenSSL's words, and what to try in Korean.
 pub fn refusal_hint(ssl: &SslRef, trouble: &Trouble) -> (String, Option<&'static str>) {
+    let hint = match trouble {
+        Trouble::Tls(reason) if reason.contains(NOT_VERIFIED) => return distrust(ssl),
+        Trouble::Tls(reason) if NO_TLS.iter().any(|symptom| reason.contains(symptom)) => {
+            Some("서버가 TLS로 응답하지 않았습니다. 평문 포트라면 --tls 없이 접속하십시오.")
+        }
+        Trouble::Tls(reason) => alert_hint(reason),
+        Trouble::Errno(Errno::ETIMEDOUT) => {
+            Some("서버가 핸드셰이크에 응답하지 않습니다. TLS 서버가 맞는지 확인하십시오.")
+        }
+        Trouble::UnexpectedEof | Trouble::Errno(_) => {
+            Some("핸드셰이크 도중에 서버가 연결을 끊었습니다. TLS 서버가 맞는지 확인하십시오.")
+        }
+    };
+    (trouble.to_string(), hint)
+}
+
+/// What was wrong with the server's certificate. The numbers are those of X509_STORE_CTX_get_error(3ssl).
+fn distrust(ssl: &SslRef) -> (String, Option<&'static str>) {
     let verified = ssl.verify_result();
-    let untrusted = "신뢰하는 CA로는 서버의 인증서를 확인할 수 없습니다. --ca에 서버 인증서를 발급한 CA의 인증서를 지정하십시오 (`make certs`가 만든 것은 certs/ca.pem).";
-    // The numbers are those of X509_STORE_CTX_get_error(3ssl).
-    let hint = match (verified.as_raw(), trouble) {
-        (0, Trouble::Tls(reason)) if NO_TLS.iter().any(|symptom| reason.contains(symptom)) => {
-            "서버가 TLS로 응답하지 않았습니다. 평문 포트라면 --tls 없이 접속하십시오."
+    let hint = match verified.as_raw() {
+        9 => "서버의 인증서가 아직 유효하지 않습니다. 두 컴퓨터의 시계를 확인하십시오.",
+        10 => "서버의 인증서가 만료되었습니다. `make certs`로 다시 만들거나 시계를 확인하십시오.",
+        18 | 19 | 20 | 21 | 7 => {
+            "신뢰하는 CA로는 서버의 인증서를 확인할 수 없습니다. --ca에 서버 인증서를 발급한 CA의 인증서를 지정하십시오 (`make certs`가 만든 것은 certs/ca.pem)."
         }
-        (0, Trouble::Tls(reason)) if reason.contains("access denied") => {
-            "서버가 접속을 받아들이지 않았습니다. 자리가 없거나 이 컴퓨터의 주소가 허용되지 않은 것입니다. 잠시 뒤에 다시 접속해 보고, 안 되면 서버를 연 사람에게 물어보십시오."
-        }
-        (0, Trouble::Errno(Errno::ETIMEDOUT)) => {
-            "서버가 핸드셰이크에 응답하지 않습니다. TLS 서버가 맞는지 확인하십시오."
-        }
-        (0, Trouble::UnexpectedEof | Trouble::Errno(_)) => {
-            "핸드셰이크 도중에 서버가 연결을 끊었습니다. TLS 서버가 맞는지 확인하십시오."
-        }
-        (0, Trouble::Tls(_)) => return (trouble.to_string(), None),
-        (9, _) => "서버의 인증서가 아직 유효하지 않습니다. 두 컴퓨터의 시계를 확인하십시오.",
-        (10, _) => "서버의 인증서가 만료되었습니다. `make certs`로 다시 만들거나 시계를 확인하십시오.",
-        (18 | 19 | 20 | 21 | 7, _) => untrusted,
-        (62 | 64, _) => {
+        62 | 64 => {
             "인증서에 이 이름이 없습니다. 인증서에 적힌 이름으로 접속하거나 --server-name으로 그 이름을 지정하십시오 (다른 주소를 넣은 인증서는 `make certs HOST=주소`로 만듭니다)."
         }
         _ => "서버의 인증서를 확인하지 못했습니다.",
     };
-    let reason = match verified.as_raw() {
-        0 => trouble.to_string(),
-        code => format!("certificate verify failed: {} (code {code})", verified.error_string()),
-    };
-    (reason, Some(hint))
+    (format!("{NOT_VERIFIED}: {} (code {})", verified.error_string(), verified.as_raw()), Some(hint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alert_is_explained_whatever_the_version_that_brought_it() {
+        for alert in ["tlsv13 alert certificate required", "sslv3 alert handshake failure"] {
+            assert!(alert_hint(alert).is_some_and(|hint| hint.contains("--cert")), "{alert}");
+        }
+        assert!(alert_hint("ssl/tls alert certificate expired").is_some_and(|hint| hint.contains("만료")));
+    }
+
+    #[test]
+    fn what_is_no_alert_has_no_hint() {
+        for reason in ["certificate required", "tlsv1 alert internal error", "bad record mac", ""] {
+            assert_eq!(alert_hint(reason), None, "{reason}");
+        }
+    }
 }

@@ -47,6 +47,6 @@ fn warn_if_readable_by_others(key: &Path) {
 
 pub fn warn_if_expired(leaf: &X509, path: &Path) {
     if Asn1Time::days_from_now(0).is_ok_and(|now| leaf.not_after() < now) {
-        log::warn!("certificate {} expired on {}: clients will refuse it", path.display(), leaf.not_after());
+        log::warn!("certificate {} expired on {}: the other side will refuse it", path.display(), leaf.not_after());
     }
 }
