@@ -19,7 +19,7 @@ CLIENT_3 = --tls --ca certs/ca.pem$(if $(CLIENT), --cert certs/$(CLIENT).pem --k
 
 # What a student types to reach this server; 0.0.0.0 and [::] are no addresses to connect to.
 REACHED_AS  = $(if $(filter 0.0.0.0:% [::]:%,$(LISTEN)),서버주소:$(PORT),$(LISTEN))
-STUDENT     = make run-client STAGE=$(STAGE)$(if $(filter-out 127.0.0.1:7000,$(LISTEN)), SERVER=$(REACHED_AS))
+STUDENT     = make run-client STAGE=$(STAGE)$(if $(filter-out 127.0.0.1:7000,$(LISTEN)), SERVER=$(REACHED_AS))$(if $(findstring --client-ca,$(ARGS)), CLIENT=이름)
 
 RUN_SERVER = $(BIN) server $(SERVER_$(STAGE)) --listen $(LISTEN) $(ARGS)
 RUN_CLIENT = $(BIN) client --connect $(SERVER) $(CLIENT_$(STAGE)) $(if $(NAME),--name $(NAME)) $(ARGS)

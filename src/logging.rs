@@ -43,7 +43,7 @@ pub fn init(role: &'static str, level: &str) {
 /// A pipe or a terminal under fd 2 gets an open file description of its own, whose O_NONBLOCK is
 /// not shared with the shell. Anything else is used as it is: writing to a file does not wait.
 ///
-/// It takes over number 2: a child keeps 0, 1, 2 and its two sockets, and nothing else.
+/// It takes over number 2: a child keeps 0, 1, 2 and its two sockets (and the file of --keylog).
 fn make_stderr_nonblocking() {
     let is_pipe = || std::fs::metadata("/proc/self/fd/2").is_ok_and(|meta| meta.file_type().is_fifo());
     if io::stderr().is_terminal() || is_pipe() {

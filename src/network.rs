@@ -34,7 +34,7 @@ impl FromStr for Network {
     fn from_str(text: &str) -> Result<Self, String> {
         let (addr, prefix) = text.split_once('/').map_or((text, None), |(addr, prefix)| (addr, Some(prefix)));
         let addr: IpAddr = addr.parse().map_err(|_| {
-            format!("'{addr}'은(는) IP 주소가 아닙니다. 192.168.0.0/24, 10.0.0.5, 2001:db8::/32처럼 적으십시오")
+            format!("IP 주소가 아닙니다: '{addr}'. 192.168.0.0/24, 10.0.0.5, 2001:db8::/32처럼 적으십시오")
         })?;
         let most = bits(addr);
         let digits = |prefix: &&str| !prefix.is_empty() && prefix.bytes().all(|byte| byte.is_ascii_digit());

@@ -208,6 +208,18 @@ fn a_refusal_arrives_although_much_has_been_sent() {
     }
 }
 
+/// It has found fault with the server's certificate too, and was told not to mind.
+#[test]
+fn a_client_that_trusts_anybody_is_told_of_its_own_certificate() {
+    let class = Class::new();
+    let server = class.server("relay", &[]);
+    let args = ["--connect", &server.addr.to_string(), "--tls", "--insecure"];
+    let mut old = client(&args);
+    only_tls_1_2(&mut old, class.dir.path());
+    assert_refused(&run(&mut old, b""), "alert handshake failure", "--cert");
+    assert_refused(&run(&mut client(&args), b""), "alert certificate required", "--cert");
+}
+
 #[test]
 fn a_name_from_a_certificate_cannot_be_changed() {
     let class = Class::new();
@@ -258,7 +270,10 @@ fn a_fifth_connection_closes_the_oldest_and_no_other() {
     let mut peers: Vec<TlsPeer> = (0..4).map(|_| card.join(&server, "철수")).collect();
     let mut newest = card.join(&server, "철수");
     let words = peers.remove(0).rest();
-    assert!(words.trim_end().lines().last().is_some_and(|last| last.starts_with("! 같은 인증서로 4개까지")), "{words}");
+    assert!(
+        words.trim_end().lines().last().is_some_and(|last| last.starts_with("! 같은 인증서로는 4개까지")),
+        "{words}"
+    );
     newest.send("아직 있어?\n");
     for peer in &mut peers {
         assert_eq!(peer.line_with("["), "[철수] 아직 있어?");

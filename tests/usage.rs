@@ -339,6 +339,8 @@ fn make_knows_a_student_by_name() {
     assert!(made.contains("certs/make-certs.sh -c '철수' -c '영희' 192.0.2.7\n"), "{made}");
     let run = make(&["-n", "run-client", "CLIENT=철수"]).text();
     assert!(run.contains(" --tls --ca certs/ca.pem --cert certs/철수.pem --key certs/철수.key"), "{run}");
+    let said = make(&["-n", "run-server", "ARGS=--client-ca certs/ca.pem"]).text();
+    assert!(said.contains("다른 터미널에서: make run-client STAGE=3 CLIENT=이름'\n"), "{said}");
 }
 
 #[test]

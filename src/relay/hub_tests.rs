@@ -284,7 +284,7 @@ fn the_oldest_of_too_many_is_told_and_leaves_and_the_others_stay() {
     (1..=4).for_each(|id| drop(take_all(&mut hub, id)));
     send(&mut hub, 5, ToHub::Join(Some("철수")), now);
     assert!(!hub.may_leave(1), "not before it has heard why");
-    assert!(take_all(&mut hub, 1).contains("\n! 같은 인증서로 4개까지"));
+    assert!(take_all(&mut hub, 1).contains("\n! 같은 인증서로는 4개까지"));
     assert!(hub.may_leave(1));
     hub.leave(1, false, now);
     assert!((2..=5).all(|id| !hub.may_leave(id) && take_all(&mut hub, id).contains("(남은 연결 4개)")));

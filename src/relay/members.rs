@@ -52,7 +52,7 @@ impl Hub {
     fn dismiss(&mut self, id: Id) {
         self.tell(
             id,
-            &format!("! 같은 인증서로 {CONNECTIONS_OF_ONE}개까지 접속할 수 있어, 가장 오래된 이 연결을 닫습니다."),
+            &format!("! 같은 인증서로는 {CONNECTIONS_OF_ONE}개까지 접속할 수 있어서 가장 오래된 이 연결을 닫습니다."),
         );
         if let Some(member) = self.members.get_mut(&id) {
             member.leaving = true;
