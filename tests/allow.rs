@@ -39,7 +39,7 @@ fn only_who_is_on_the_list_gets_in() {
     for last in [1, 3, 6, 95, 112] {
         assert_turned_away(connect_from(last, &server), &format!("127.0.0.{last}"));
     }
-    assert!(server.log().contains("refused 127.0.0.1:"), "{}", server.log());
+    server.wait_for_log("refused 127.0.0.1:");
 }
 
 #[test]
@@ -60,7 +60,8 @@ fn a_stranger_costs_no_child_and_no_seat() {
     assert_turned_away(connect_from(1, &server), "127.0.0.1");
     assert!(connect_from(2, &server).rest().starts_with("! 자리가 없습니다."));
     // Numbers are given to connections that got a child: the strangers have none.
-    assert!(server.log().contains("c2 127.0.0.2:") && !server.log().contains("c3 "), "{}", server.log());
+    server.wait_for_log("c2 127.0.0.2:");
+    assert!(!server.log().contains("c3 "), "{}", server.log());
 }
 
 #[test]
@@ -81,6 +82,7 @@ fn a_crowd_of_strangers_is_one_log_line_a_second_with_a_count() {
         assert_turned_away(connect_from(1, &server), "127.0.0.1");
     }
     let seconds = began.elapsed().as_secs() as usize;
+    server.wait_for_log("not in --allow");
     let lines = server.log().matches("not in --allow").count();
     assert!((1..=seconds + 2).contains(&lines), "{lines} lines in {seconds} s");
     // The next line, whenever its second comes, tells how many had none.
