@@ -5,6 +5,7 @@ LISTEN ?= 127.0.0.1:7000
 SERVER ?= 127.0.0.1:7000
 HOST   ?=
 NAME   ?=
+CLIENT ?=
 ARGS   ?=
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -14,12 +15,12 @@ PORT    = $(lastword $(subst :, ,$(LISTEN)))
 SERVER_1 = --mode echo
 SERVER_2 = --mode relay
 SERVER_3 = --mode relay --tls --cert certs/server.pem --key certs/server.key
-CLIENT_3 = --tls --ca certs/ca.pem
+CLIENT_3 = --tls --ca certs/ca.pem$(if $(CLIENT), --cert certs/$(CLIENT).pem --key certs/$(CLIENT).key)
 
 # For whom the server's certificate has to be, beside this machine itself: the address it listens on;
 # 0.0.0.0 and [::] stand for all that the machine has.
 LISTEN_HOST  = $(patsubst [%],%,$(patsubst %:$(PORT),%,$(LISTEN)))
-HOSTS        = $(HOST) $(if $(filter 0.0.0.0 ::,$(LISTEN_HOST)),$(shell hostname -I 2>/dev/null),$(LISTEN_HOST))
+HOSTS        = $(HOST) $(if $(filter 0.0.0.0 ::,$(LISTEN_HOST)),$(shell hostname -I 2>/dev/null),$(filter-out 127.0.0.1 ::1 localhost,$(LISTEN_HOST)))
 SERVER_HOST  = $(patsubst [%],%,$(patsubst %:$(lastword $(subst :, ,$(SERVER))),%,$(SERVER)))
 
 # The daemon's files.
@@ -49,6 +50,7 @@ help:
 	@echo '  reload         데몬이 인증서와 로그 파일을 다시 열게 합니다'
 	@echo '  logs           데몬의 로그를 계속 보여 줍니다. 끝내려면 Ctrl-C를 누릅니다'
 	@echo '  certs          수업용 CA와 인증서를 만듭니다. HOST=192.168.0.10처럼 주소나 이름을 더할 수 있습니다'
+	@echo '                 CLIENT=철수처럼 학생의 이름을 적으면 그 학생의 인증서도 만듭니다'
 	@echo '  ss             리스너 소켓과 연결된 소켓을 봅니다'
 	@echo '  strace-server  서버의 시스템 호출을 strace로 봅니다'
 	@echo '  test           필요한 도구를 설치하고 모든 테스트를 실행합니다'
@@ -57,9 +59,10 @@ help:
 	@echo '  setup          빌드와 테스트에 필요한 도구를 모두 설치합니다'
 	@echo '  clean          빌드 결과물을 지웁니다 (인증서는 그대로 둡니다)'
 	@echo
-	@echo '변수: STAGE=$(STAGE) LISTEN=$(LISTEN) SERVER=$(SERVER) HOST=$(HOST) NAME=$(NAME) ARGS=$(ARGS)'
+	@echo '변수: STAGE=$(STAGE) LISTEN=$(LISTEN) SERVER=$(SERVER) HOST=$(HOST) NAME=$(NAME) CLIENT=$(CLIENT) ARGS=$(ARGS)'
 	@echo '예:   make run-server STAGE=1     다른 터미널에서   make run-client STAGE=1'
 	@echo '      make run-client NAME=철수   make run-server ARGS="--max-clients 10"'
+	@echo '      make certs CLIENT=철수      make run-server ARGS="--client-ca certs/ca.pem"'
 
 run-server: stage build $(if $(filter 3,$(STAGE)),certs)
 	$(RUN_SERVER)
@@ -80,7 +83,7 @@ logs:
 	tail -n 50 -F $(LOG_FILE)
 
 certs: cert-tools
-	certs/make-certs.sh $(HOSTS)
+	certs/make-certs.sh $(foreach name,$(CLIENT),-c '$(name)') $(HOSTS)
 
 ss: test-tools
 	@echo '리스너 소켓: Recv-Q는 accept()를 기다리는 연결의 수, Send-Q는 대기열의 최대 길이입니다.'

@@ -1,11 +1,11 @@
 #!/bin/sh
 # Makes the certificates of a class: a CA, and what it signs for the server and for a client.
 #
-#   certs/make-certs.sh [-d DIR] [HOST ...]
+#   certs/make-certs.sh [-d DIR] [-c NAME ...] [HOST ...]
 #
-# Files: ca.pem ca.key, server.pem server.key, client.pem client.key; keys are ECDSA P-256, mode
-# 0600. The server's certificate is for localhost, 127.0.0.1, ::1 and every HOST. What is there
-# and still good is kept: running this twice changes nothing.
+# Files: ca.pem ca.key, server.pem server.key, client.pem client.key, and NAME.pem NAME.key for each
+# student; keys are ECDSA P-256, mode 0600. The server's certificate is for localhost, 127.0.0.1, ::1
+# and every HOST. What is there and still good is kept: running this twice changes nothing.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -13,9 +13,31 @@ dir=$here
 CA_DAYS=1095
 LEAF_DAYS=365
 
-while getopts d: option; do
+# Hangul, as UTF-8: syllables (가 to 힣) and letters (ㄱ to ㅣ). In bytes, as not every system has a
+# locale in which grep knows them in order.
+SYLLABLE='\xEA[\xB0-\xBF][\x80-\xBF]|[\xEB\xEC][\x80-\xBF]{2}|\xED[\x80-\x9D][\x80-\xBF]|\xED\x9E[\x80-\xA3]'
+LETTER='\xE3\x84[\xB1-\xBF]|\xE3\x85[\x80-\xA3]'
+
+# check_name NAME: will the relay take it (relay/names.rs), and is it no file of ours?
+check_name() {
+    if ! printf %s "$1" | LC_ALL=C grep -zqxP "(?!-)(?:[-A-Za-z0-9_]|$SYLLABLE|$LETTER){1,20}"; then
+        echo "이름은 한글, 영문자, 숫자, _, -로 1자 이상 20자 이하여야 하고 -로 시작할 수 없습니다: '$1'" >&2
+        exit 2
+    fi
+    case $1 in
+        손님*) echo "'손님'으로 시작하는 이름은 쓸 수 없습니다: '$1'" >&2 ;;
+        [Cc][Aa] | [Ss][Ee][Rr][Vv][Ee][Rr] | [Cc][Ll][Ii][Ee][Nn][Tt])
+            echo "수업용 인증서의 파일 이름과 같아서 쓸 수 없습니다: '$1'" >&2 ;;
+        *) return ;;
+    esac
+    exit 2
+}
+
+names=
+while getopts d:c: option; do
     case $option in
         d) dir=$OPTARG ;;
+        c) check_name "$OPTARG" && names="$names $OPTARG" ;;
         *) exit 2 ;;
     esac
 done
@@ -80,12 +102,12 @@ make_ca() {
     keep ca
 }
 
-# make_leaf NAME COMMON_NAME: a key and a certificate with the extensions of section NAME
+# make_leaf NAME COMMON_NAME SECTION: a key and a certificate with the extensions of that section
 make_leaf() {
     new_key "$1"
-    openssl req -new -config "$here/openssl.cnf" -key "$work/$1.key" -subj "/CN=$2" -out "$work/$1.csr"
+    openssl req -new -utf8 -config "$here/openssl.cnf" -key "$work/$1.key" -subj "/CN=$2" -out "$work/$1.csr"
     openssl x509 -req -in "$work/$1.csr" -CA ca.pem -CAkey ca.key -set_serial "0x$(openssl rand -hex 16)" \
-        -days "$LEAF_DAYS" -extfile "$here/openssl.cnf" -extensions "$1" -out "$work/$1.pem" 2>"$work/log" ||
+        -days "$LEAF_DAYS" -extfile "$here/openssl.cnf" -extensions "$3" -out "$work/$1.pem" 2>"$work/log" ||
         { cat "$work/log" >&2; exit 1; }
     keep "$1"
 }
@@ -94,7 +116,7 @@ SAN=$(san "$@")
 export SAN
 
 good ca || make_ca
-good client || make_leaf client student
+good client || make_leaf client student client
 
 good_server() {
     good server || return 1
@@ -102,4 +124,15 @@ good_server() {
         covers server.pem "$host" || return 1
     done
 }
-good_server "$@" || make_leaf server "${1:-localhost}"
+good_server "$@" || make_leaf server "${1:-localhost}" server
+
+# A certificate for each student, and what that student then types.
+case ${1:-127.0.0.1} in
+    *:*) reached="[$1]:7000" ;;
+    *) reached="${1:-127.0.0.1}:7000" ;;
+esac
+for name in $names; do
+    good "$name" || make_leaf "$name" "$name" client
+    echo "$name: ca.pem, $name.pem, $name.key를 certs/에 넣고 이렇게 접속합니다:"
+    echo "  make run-client SERVER=$reached CLIENT=$name"
+done

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::network::Network;
+
 const HELP: &str = "{about}\n\n사용법: {usage}\n\n{all-args}{after-help}";
 
 #[derive(Debug, Parser)]
@@ -85,6 +87,19 @@ pub struct ServerArgs {
     pub cert: Option<PathBuf>,
     #[arg(long, requires = "tls", value_name = "파일", help = "서버 개인 키 (PEM)")]
     pub key: Option<PathBuf>,
+    #[arg(
+        long,
+        requires = "tls",
+        value_name = "파일",
+        help = "이 CA(PEM)가 발급한 클라이언트 인증서가 있어야 접속할 수 있습니다. 중계에서는 인증서의 CN이 이름이 됩니다"
+    )]
+    pub client_ca: Option<PathBuf>,
+    #[arg(
+        long,
+        requires = "tls",
+        help = "TLS 키를 환경 변수 SSLKEYLOGFILE의 파일에 기록합니다 (수업용: 그 파일을 읽으면 누구나 복호화할 수 있습니다)"
+    )]
+    pub keylog: bool,
     #[arg(long, default_value_t = 16_384, hide_default_value = true, allow_negative_numbers = true, value_name = "수", value_parser = clap::value_parser!(u32).range(1..=1_000_000),
           help = "동시에 접속할 수 있는 클라이언트 수 [기본값: 16384]")]
     pub max_clients: u32,
@@ -105,6 +120,13 @@ pub struct ServerArgs {
     pub idle_timeout: Duration,
     #[arg(
         long,
+        value_name = "CIDR",
+        value_delimiter = ',',
+        help = "이 주소에서 오는 접속만 받습니다 (예: 192.168.0.0/24, 10.0.0.5, 2001:db8::/32). 쉼표로 이어 적거나 여러 번 쓸 수 있습니다 [기본값: 모든 주소]"
+    )]
+    pub allow: Vec<Network>,
+    #[arg(
+        long,
         help = "데몬으로 실행합니다. 포트가 열리면 시작한 명령은 바로 끝납니다. --log-file이 없으면 syslog에 기록합니다"
     )]
     pub daemon: bool,
@@ -122,7 +144,8 @@ impl ServerArgs {
     /// The same files by absolute paths: a daemon goes to `/`, where a relative one would lead elsewhere.
     pub fn with_absolute_paths(&self) -> std::io::Result<ServerArgs> {
         let mut args = self.clone();
-        for path in [&mut args.cert, &mut args.key, &mut args.pid_file, &mut args.log_file].into_iter().flatten() {
+        let files = [&mut args.cert, &mut args.key, &mut args.client_ca, &mut args.pid_file, &mut args.log_file];
+        for path in files.into_iter().flatten() {
             *path = std::path::absolute(&path)?;
         }
         Ok(args)
@@ -153,6 +176,12 @@ pub struct ClientArgs {
     pub server_name: Option<String>,
     #[arg(long, requires = "tls", help = "인증서를 확인하지 않습니다. 상대가 누구인지 확인할 수 없습니다")]
     pub insecure: bool,
+    #[arg(long, requires_all = ["tls", "key"], value_name = "파일", help = "서버에 보일 클라이언트 인증서 (PEM). --key와 함께 씁니다")]
+    pub cert: Option<PathBuf>,
+    #[arg(long, requires_all = ["tls", "cert"], value_name = "파일", help = "클라이언트 인증서의 개인 키 (PEM)")]
+    pub key: Option<PathBuf>,
+    #[arg(long, requires = "tls", help = "TLS 키를 환경 변수 SSLKEYLOGFILE의 파일에 기록합니다 (수업용)")]
+    pub keylog: bool,
     #[arg(long, value_name = "이름", value_parser = parse_name, help = "중계 서버에서 쓸 이름. 접속하자마자 /name 명령을 보냅니다")]
     pub name: Option<String>,
 }

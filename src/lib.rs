@@ -12,6 +12,8 @@ pub mod lesson;
 pub mod lifecycle;
 // The log: on standard error, in a file, at syslog.
 pub mod logging;
+// Which addresses may come in.
+pub mod network;
 // The command line.
 pub mod cli;
 // How much the system lets us have.

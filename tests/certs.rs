@@ -169,6 +169,73 @@ fn what_is_missing_broken_or_no_pair_is_made_again() {
     }
 }
 
+/// Runs the script for students and returns its exit code and what it says.
+fn make_students(dir: &Path, names: &[&str], hosts: &[&str]) -> (i32, String) {
+    let mut script = certs_script(dir);
+    let done = run(script.args(names.iter().flat_map(|name| ["-c", name])).args(hosts), b"");
+    (done.code(), done.text() + &done.err)
+}
+
+#[test]
+fn a_student_gets_a_certificate_with_the_name_and_learns_what_to_type() {
+    let dir = tempdir().unwrap();
+    let (code, said) = make_students(dir.path(), &["철수", "kim_2-b"], &["192.0.2.7"]);
+    assert_eq!(code, 0, "{said}");
+    for name in ["철수", "kim_2-b"] {
+        assert!(said.contains(&format!("\n  make run-client SERVER=192.0.2.7:7000 CLIENT={name}\n")), "{said}");
+        let pem = certificate(dir.path(), &format!("{name}.pem"));
+        let names: Vec<_> = pem.subject_name().entries().map(|entry| entry.data().to_string().unwrap()).collect();
+        assert_eq!(names, [name]);
+        let key = dir.path().join(name).with_extension("key");
+        assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o7777, 0o600);
+        assert!(PKey::private_key_from_pem(&fs::read(key).unwrap()).unwrap().public_eq(&pem.public_key().unwrap()));
+        assert_verifies(dir.path(), &["-purpose", "sslclient", &format!("{name}.pem")]);
+        assert!(!verify(dir.path(), &["-purpose", "sslserver", &format!("{name}.pem")]).status.success());
+    }
+    let before = contents(dir.path());
+    assert_eq!(before.len(), ALL.len() + 4);
+    let (_, said) = make_students(dir.path(), &["철수"], &["192.0.2.7"]);
+    assert!(contents(dir.path()) == before && said.contains("CLIENT=철수\n"), "nothing is made twice: {said}");
+}
+
+/// The relay's own rules (`check_name`), and the files that are here already.
+#[test]
+fn a_name_that_the_relay_would_refuse_or_that_is_a_file_of_ours_makes_nothing() {
+    let dir = tempdir().unwrap();
+    let (most, long) = ("가".repeat(20), "가".repeat(21));
+    for bad in [
+        "",
+        ".",
+        "..",
+        "../x",
+        "a/b",
+        "a b",
+        "a.b",
+        "-x",
+        "손님7",
+        "server",
+        "CA",
+        "client",
+        "철수\n영희",
+        "$(id)",
+        "한\u{200b}",
+        "\u{1112}\u{1161}\u{11ab}",
+        "ㅤ",
+        "힤",
+        "꯿",
+        &long,
+    ] {
+        let (code, said) = make_students(dir.path(), &["철수", bad], &[]);
+        assert!(code == 2 && said.chars().any(|c| ('가'..='힣').contains(&c)), "{bad:?}: {said}");
+        assert_eq!(contents(dir.path()).len(), 0, "{bad:?}");
+    }
+    for good in ["가", "힣", "ㄱㅣ", "_-", "Z9", &most] {
+        assert_eq!(sockstep::relay::check_name(good), Ok(()));
+        let (code, said) = make_students(dir.path(), &[good], &[]);
+        assert_eq!(code, 0, "{good}: {said}");
+    }
+}
+
 #[test]
 fn git_holds_no_private_key_and_would_take_none() {
     let git = |args: &[&str]| Command::new("git").args(args).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();

@@ -247,7 +247,7 @@ fn a_storm_of_signals_hurts_nobody() {
         server.signal(Signal::SIGUSR1);
     }
     reload(&server);
-    let mut peer = Peer::over(&mut stream);
+    let mut peer = Peer::around(&mut stream);
     assert!(peer.line().starts_with("* 어서 오십시오"));
     peer.send("/who\n");
     assert_eq!(peer.line(), "* 지금 1명: 손님1");

@@ -12,27 +12,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use openssl::ssl::{SslAcceptor, SslConnector, SslFiletype, SslMethod};
 use support::program::Program;
-use support::tls::{Corked, TlsPeer, assert_refused, tls_client};
+use support::tls::{Corked, TlsPeer, assert_refused, s_client, session, tls_client};
 use support::*;
 
 const RELAY: &[&str] = &["--mode", "relay"];
-
-/// `openssl s_client` that trusts our CA.
-fn s_client(server: &Server, args: &[&str]) -> Command {
-    let mut command = Command::new("openssl");
-    command.args(["s_client", "-connect", &server.addr.to_string(), "-CAfile", &cert("ca.pem")]).args(args);
-    command
-}
-
-/// Joins a relay with s_client and leaves by /quit; returns what s_client says of the session.
-fn session(server: &Server, args: &[&str]) -> String {
-    let mut client = Program::start(s_client(server, args).args(["-ign_eof", "-verify_return_error"]));
-    client.wait_for("* 어서 오십시오");
-    client.say("/quit\n");
-    let ended = client.end();
-    assert_eq!(ended.code(), 0, "{args:?}: {}", ended.err);
-    ended.text()
-}
 
 /// A client that is not ours, and that verifies the server.
 fn foreign_client(name: &str, server: &Server) -> Command {

@@ -52,6 +52,15 @@ fn wrong_use_is_named_and_explained() {
         (&["server", "--tls"], &["--cert", "--key"]),
         (&["server", "--cert", "x.pem"], &["--tls"]),
         (&["client", "--insecure"], &["--tls"]),
+        (&["server", "--client-ca", "x.pem"], &["--tls"]),
+        (&["server", "--keylog"], &["--tls"]),
+        (&["client", "--keylog"], &["--tls"]),
+        (&["client", "--tls", "--cert", "x.pem"], &["--key"]),
+        (&["client", "--tls", "--key", "x.key"], &["--cert"]),
+        (&["client", "--cert", "x.pem", "--key", "x.key"], &["--tls"]),
+        (&["server", "--allow", "10.0.0.0/33"], &["--allow", "'10.0.0.0/33'", "0부터 32까지"]),
+        (&["server", "--allow", "127.0.0.1,교실"], &["--allow", "'교실'", "IP 주소가 아닙니다"]),
+        (&["server", "--allow", ""], &["--allow"]),
         (&["server", "--max-line", "0"], &["--max-line", "'0'"]),
         (&["server", "--max-line", "65537"], &["--max-line", "'65537'"]),
         (&["server", "--max-clients", "0"], &["--max-clients", "'0'"]),
@@ -322,6 +331,14 @@ fn make_runs_each_stage_with_its_flags() {
     }
     assert_runs(&["-n", "run-server"], &format!("sockstep server {relay} {tls} --listen 127.0.0.1:7000"));
     assert_runs(&["-n", "run-server", "STAGE=1", "ARGS=--no-fork", "LISTEN=[::1]:7"], "--listen [::1]:7 --no-fork");
+}
+
+#[test]
+fn make_knows_a_student_by_name() {
+    let made = make(&["-n", "certs", "CLIENT=철수 영희", "HOST=192.0.2.7"]).text();
+    assert!(made.contains("certs/make-certs.sh -c '철수' -c '영희' 192.0.2.7\n"), "{made}");
+    let run = make(&["-n", "run-client", "CLIENT=철수"]).text();
+    assert!(run.contains(" --tls --ca certs/ca.pem --cert certs/철수.pem --key certs/철수.key"), "{run}");
 }
 
 #[test]

@@ -27,7 +27,7 @@ use openssl::ssl::{SslContext, SslStream};
 use crate::cli::{ClientArgs, Target};
 use crate::error::{During, Error, Result};
 use crate::lifecycle::{SocketOption, close, connect, set_nonblocking, set_option, socket};
-use crate::tls::{Trouble, Wire, client_context, connecting, handshake_step, refusal_hint};
+use crate::tls::{Identity, KeyLog, Trouble, Wire, client_context, connecting, handshake_step, refusal_hint};
 use crate::transport::Transport;
 
 /// One deadline for the whole handshake, however slowly the bytes come.
@@ -35,7 +35,7 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Connects, talks until one side has had enough, and closes.
 pub fn run(args: &ClientArgs) -> Result<()> {
-    let context = if args.tls { Some(client_context(args.ca.as_deref(), args.insecure)?) } else { None };
+    let context = if args.tls { Some(make_context(args)?) } else { None };
     if args.insecure {
         say("경고: --insecure를 쓰면 서버의 인증서를 확인하지 않습니다. 상대가 정말 그 서버인지 알 수 없습니다.");
     }
@@ -51,6 +51,20 @@ pub fn run(args: &ClientArgs) -> Result<()> {
     let result = talk::talk(transport, args, &peer);
     close(conn);
     result
+}
+
+/// Every file that the command line names is read before we go out.
+fn make_context(args: &ClientArgs) -> Result<SslContext> {
+    let keylog = if args.keylog { Some(KeyLog::open()?) } else { None };
+    let me = args.cert.as_deref().zip(args.key.as_deref()).map(|(cert, key)| Identity { cert, key });
+    let context = client_context(me, args.ca.as_deref(), args.insecure, keylog.as_ref())?;
+    if let Some(keylog) = keylog {
+        let path = keylog.path().display();
+        say(&format!(
+            "경고: --keylog를 쓰면 TLS 키를 {path}에 기록합니다. 이 파일을 읽으면 누구나 이 대화를 복호화할 수 있습니다."
+        ));
+    }
+    Ok(context)
 }
 
 /// socket() → connect(), for each address of the host until one answers.
@@ -80,8 +94,8 @@ fn secure<'fd>(fd: BorrowedFd<'fd>, context: &SslContext, name: &str, peer: &str
     let until = Instant::now() + HANDSHAKE;
     let mut stream = connecting(context, name, Wire(fd))?;
     let failed = |stream: &SslStream<Wire<'_>>, trouble: Trouble| {
-        let (reason, hint) = refusal_hint(stream.ssl(), &trouble);
-        Error::Tls { doing: "handshake", object: format!("{peer}, {name}"), reason, hint: hint.map(Into::into) }
+        let (reason, hint) = refusal_hint(stream.ssl(), &trouble, name);
+        Error::Tls { doing: "handshake", object: format!("{peer}, {name}"), reason, hint }
     };
     loop {
         match handshake_step(&mut stream) {

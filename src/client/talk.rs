@@ -30,7 +30,7 @@ use crate::cli::ClientArgs;
 use crate::error::{During, Error, Result};
 use crate::lifecycle::shutdown;
 use crate::signal::{Watch, die_by};
-use crate::tls::Trouble;
+use crate::tls::{Trouble, alert_hint};
 use crate::transport::Transport;
 
 /// At a terminal, after Ctrl-D: once the server has been silent for this long, we go.
@@ -201,7 +201,11 @@ fn verdict(sent: Sent, heard: Option<Heard>, peer: &str) -> Result<()> {
         |reason, hint: &'static str| Err(Error::PeerGone { peer: peer.to_string(), reason, hint: Some(hint.into()) });
     let lost = |call, trouble| match trouble {
         Trouble::Errno(errno) => Err(Error::Call { call, object: peer.to_string(), errno }),
-        trouble => Err(Error::Tls { doing: call, object: peer.to_string(), reason: trouble.to_string(), hint: None }),
+        trouble => {
+            let (object, reason) = (peer.to_string(), trouble.to_string());
+            let hint = alert_hint(&reason).map(Into::into); // TLS 1.3: only now the server has judged our certificate
+            Err(Error::Tls { doing: call, object, reason, hint })
+        }
     };
     match (sent, heard) {
         (Sent::Signal(signal), _) => die_by(signal),

@@ -10,8 +10,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::Id;
+use super::certified::Certified;
 use super::log::Log;
-use super::names::{Names, guest};
+use super::names::Names;
 use super::packet::{FROM_HUB, MAX_LINES_BYTES, PREFIX_MAX_BYTES, ToHub, append_frame};
 use crate::text::are_clean_lines;
 
@@ -20,22 +21,33 @@ use crate::text::are_clean_lines;
 pub(super) const LOG_BYTES: usize = 4 * 1024 * 1024;
 /// Private frames (answers, `/to`) that may wait for one member.
 pub(super) const OUTBOX_BYTES: usize = 64 * 1024;
-/// `/who` names at most so many people.
-const WHO_NAMES: usize = 100;
 
 /// A packet that our own children would never send: the child is not to be trusted any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offence(pub &'static str);
 
+/// What the server's owner has asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    pub slow_timeout: Duration,
+    /// A child must bring the name that its client's certificate has.
+    pub certified: bool,
+    pub keys_logged: bool,
+}
+
 #[derive(Debug)]
 pub struct Hub {
     pub(super) log: Log,
     pub(super) members: BTreeMap<Id, Member>,
-    names: Names,
+    pub(super) names: Names,
+    /// Under --client-ca: names come from certificates, and `names` is not used.
+    pub(super) certified: Option<Certified>,
+    /// The server writes the keys of its connections down: every newcomer is told so.
+    pub(super) keys_logged: bool,
     /// Bytes in all outboxes.
     pub(super) private_bytes: usize,
     /// The newest member there has been.
-    newest: Id,
+    pub(super) newest: Id,
     /// Since when the log has been more than half full without a break, after it was full.
     pub(super) full_since: Option<Instant>,
     /// Something has changed since the last delivery: there may be packets, or room.
@@ -45,7 +57,7 @@ pub struct Hub {
 
 #[derive(Debug)]
 pub(super) struct Member {
-    name: String,
+    pub(super) name: String,
     /// The log position of the first frame that this member has not got.
     pub(super) cursor: u64,
     pub(super) outbox: VecDeque<Private>,
@@ -67,16 +79,18 @@ pub(super) struct Private {
 }
 
 impl Hub {
-    pub fn new(slow_timeout: Duration) -> Hub {
+    pub fn new(rules: Rules) -> Hub {
         Hub {
             log: Log::new(LOG_BYTES),
             members: BTreeMap::new(),
             names: Names::default(),
+            certified: rules.certified.then(Certified::default),
+            keys_logged: rules.keys_logged,
             private_bytes: 0,
             newest: 0,
             full_since: None,
             news: false,
-            slow_timeout,
+            slow_timeout: rules.slow_timeout,
         }
     }
 
@@ -99,8 +113,8 @@ impl Hub {
         self.news = true;
         let request = ToHub::decode(packet).ok_or(Offence("unknown or malformed packet"))?;
         match (request, self.members.contains_key(&id)) {
-            (ToHub::Join, false) => self.join(id),
-            (ToHub::Join, true) => return Err(Offence("joined twice")),
+            (ToHub::Join(name), false) => self.join(id, name)?,
+            (ToHub::Join(_), true) => return Err(Offence("joined twice")),
             (_, false) => return Err(Offence("spoke before it joined")),
             (ToHub::Lines(lines), true) => self.say(id, lines)?,
             (ToHub::Name(name), true) => self.rename(id, name, now),
@@ -113,23 +127,6 @@ impl Hub {
             }
         }
         Ok(())
-    }
-
-    fn join(&mut self, id: Id) {
-        let name = guest(id);
-        self.announce(id, &format!("* {name} 님이 들어왔습니다."));
-        let cursor = self.log.head();
-        let welcome = format!(
-            "* 어서 오십시오, {name} 님. 지금 {}명이 접속해 있습니다. /help를 입력하면 명령을 볼 수 있습니다.",
-            self.members.len() + 1
-        );
-        let outbox = VecDeque::new();
-        self.members.insert(
-            id,
-            Member { name, cursor, outbox, outbox_bytes: 0, leaving: false, deaf: false, taken: 0, taken_when_full: 0 },
-        );
-        self.newest = self.newest.max(id);
-        self.tell(id, &welcome);
     }
 
     /// Lines for everybody; the origin's own child drops them again.
@@ -152,73 +149,27 @@ impl Hub {
         Ok(())
     }
 
-    fn rename(&mut self, id: Id, name: &str, now: Instant) {
-        let oldest = self.members.keys().next().copied().unwrap_or(id);
-        let Some(member) = self.members.get_mut(&id) else { return };
-        if member.name == name {
-            return self.tell(id, &format!("* 이미 쓰고 있는 이름입니다: {name}"));
-        }
-        match self.names.claim(id, name, oldest, now) {
-            Ok(()) => {
-                let old = std::mem::replace(&mut member.name, name.to_string());
-                if !old.eq_ignore_ascii_case(name) {
-                    self.names.give_up(id, &old, self.newest, now);
-                }
-                self.announce(FROM_HUB, &format!("* 이름이 바뀌었습니다: {old} → {name}"));
-            }
-            Err(why) => self.tell(id, &format!("! 이름을 바꾸지 못했습니다. {why}")),
-        }
-    }
-
-    fn who(&self) -> String {
-        let names: Vec<&str> = self.members.values().take(WHO_NAMES).map(|member| member.name.as_str()).collect();
-        let more = match self.members.len() - names.len() {
-            0 => String::new(),
-            more => format!(" 외 {more}명"),
-        };
-        format!("* 지금 {}명: {}{more}", self.members.len(), names.join(", "))
-    }
-
+    /// A line for one person, over every connection that this person has.
     fn whisper(&mut self, id: Id, to: &str, text: &str) -> Result<(), Offence> {
         let line = format!("{text}\n");
         if !are_clean_lines(line.as_bytes()) || text.contains('\n') || text.len() + PREFIX_MAX_BYTES > MAX_LINES_BYTES {
             return Err(Offence("a private line with control characters, or too long"));
         }
-        let found = self.members.iter().find(|(_, member)| member.name.eq_ignore_ascii_case(to));
-        match found.map(|(target, member)| (*target, member.name.clone(), member.outbox_bytes)) {
-            None => self.tell(
-                id,
-                &format!(
-                    "! {} 님은 접속해 있지 않습니다. /who로 누가 있는지 볼 수 있습니다.",
-                    crate::text::excerpt(to.as_bytes())
-                ),
-            ),
-            Some((_, name, waiting)) if waiting > OUTBOX_BYTES => {
-                self.tell(id, &format!("! {name} 님에게 전하지 못했습니다. 받지 않은 말이 너무 많이 밀려 있습니다."));
-            }
-            Some((target, name, _)) => {
-                let from = self.members.get(&id).map_or("", |member| member.name.as_str());
-                let line = format!("[{from} → {name}] {text}");
-                self.tell(target, &line);
-            }
+        let Some((name, targets)) = self.called(to) else {
+            let name = crate::text::excerpt(to.as_bytes());
+            self.tell(id, &format!("! {name} 님은 접속해 있지 않습니다. /who로 누가 있는지 볼 수 있습니다."));
+            return Ok(());
+        };
+        let jammed = |id: &Id| self.members.get(id).is_some_and(|member| member.outbox_bytes > OUTBOX_BYTES);
+        let (jammed, open): (Vec<Id>, Vec<Id>) = targets.into_iter().partition(jammed);
+        let from = self.members.get(&id).map_or("", |member| member.name.as_str());
+        let line = format!("[{from} → {name}] {text}");
+        open.iter().for_each(|target| self.tell(*target, &line));
+        if !jammed.is_empty() {
+            let whom = if open.is_empty() { "님에게" } else { "님의 일부 연결에" };
+            self.tell(id, &format!("! {name} {whom} 전하지 못했습니다. 받지 않은 말이 너무 많이 밀려 있습니다."));
         }
         Ok(())
-    }
-
-    /// Forgets a member. `slow` says why the others are told that it has gone.
-    pub fn leave(&mut self, id: Id, slow: bool, now: Instant) {
-        let Some(member) = self.members.remove(&id) else { return };
-        self.news = true;
-        self.private_bytes -= member.outbox_bytes;
-        self.names.give_up(id, &member.name, self.newest, now);
-        let name = &member.name;
-        self.announce(
-            id,
-            &match slow {
-                true => format!("* {name} 님의 연결이 끊겼습니다. 받는 속도가 너무 느렸습니다."),
-                false => format!("* {name} 님이 나갔습니다."),
-            },
-        );
     }
 
     /// Tells everybody that the server ends.
@@ -228,12 +179,12 @@ impl Hub {
     }
 
     /// One line for everybody but the connection it is about.
-    fn announce(&mut self, about: Id, line: &str) {
+    pub(super) fn announce(&mut self, about: Id, line: &str) {
         self.log.append(about, |buf| buf.extend(line.bytes().chain([b'\n'])));
     }
 
     /// One line for one member, in its place between the public ones.
-    fn tell(&mut self, id: Id, line: &str) {
+    pub(super) fn tell(&mut self, id: Id, line: &str) {
         let before = self.log.head();
         let Some(member) = self.members.get_mut(&id).filter(|member| !member.deaf) else { return };
         let mut frame = Vec::with_capacity(line.len() + 16);

@@ -1,15 +1,17 @@
 //! The hub's promises, without processes: one order, no gap, bounded memory, nobody frozen.
 
+use super::super::names::guest;
 use super::super::packet::{RELAY_MAX_BYTES, frames};
 use super::*;
 use proptest::prelude::*;
 
 const SLOW: Duration = Duration::from_secs(2);
+const RULES: Rules = Rules { slow_timeout: SLOW, certified: false, keys_logged: false };
 
 fn hub_with(members: impl IntoIterator<Item = Id>) -> (Hub, Instant) {
-    let (mut hub, now) = (Hub::new(SLOW), Instant::now());
+    let (mut hub, now) = (Hub::new(RULES), Instant::now());
     for id in members {
-        hub.receive(id, &ToHub::Join.encode(), now).unwrap();
+        hub.receive(id, &ToHub::Join(None).encode(), now).unwrap();
     }
     (hub, now)
 }
@@ -232,6 +234,92 @@ fn packets_that_no_child_of_ours_sends_are_offences() {
     assert_eq!(take_all(&mut hub, 2), "");
 }
 
+fn certified_hub_with(members: &[(Id, &str)]) -> (Hub, Instant) {
+    let (mut hub, now) = (Hub::new(Rules { certified: true, ..RULES }), Instant::now());
+    for (id, name) in members {
+        send(&mut hub, *id, ToHub::Join(Some(name)), now);
+    }
+    (hub, now)
+}
+
+#[test]
+fn a_certified_hub_wants_a_good_name_and_any_other_none() {
+    let (mut hub, now) = certified_hub_with(&[(1, "철수")]);
+    for packet in ["J", "J두 낱말", "J손님2", "J\x1b[2J", "J[철수]"] {
+        assert!(hub.receive(2, packet.as_bytes(), now).is_err(), "{packet}");
+    }
+    assert!(hub.receive(1, "J철수".as_bytes(), now).is_err(), "joined twice");
+    assert_eq!(hub.members().collect::<Vec<_>>(), [1]);
+    let (mut open, now) = hub_with([1]);
+    assert!(open.receive(2, "J철수".as_bytes(), now).is_err());
+}
+
+#[test]
+fn a_certified_name_stays_and_is_free_for_its_owner_at_once() {
+    let (mut hub, now) = certified_hub_with(&[(1, "철수"), (2, "영희")]);
+    (1..=2).for_each(|id| drop(take_all(&mut hub, id)));
+    send(&mut hub, 1, ToHub::Name("영희"), now);
+    assert!(take_all(&mut hub, 1).starts_with("! 인증서에 적힌 이름"));
+    hub.leave(1, false, now);
+    send(&mut hub, 3, ToHub::Join(Some("철수")), now);
+    assert_eq!(take_all(&mut hub, 2), "* 철수 님이 나갔습니다.\n* 철수 님이 들어왔습니다.\n");
+}
+
+#[test]
+fn private_words_reach_every_connection_that_reads_and_the_sender_hears_of_the_rest() {
+    let (mut hub, now) = certified_hub_with(&[(1, "철수"), (2, "철수"), (3, "영희")]);
+    (1..=3).for_each(|id| drop(take_all(&mut hub, id)));
+    let long = "x".repeat(OUTBOX_BYTES);
+    send(&mut hub, 3, ToHub::Private { to: "철수", text: &long }, now);
+    assert_eq!(take_all(&mut hub, 2), format!("[영희 → 철수] {long}\n"));
+    assert_eq!(take_all(&mut hub, 3), "");
+    send(&mut hub, 3, ToHub::Private { to: "철수", text: "들려?" }, now);
+    assert_eq!(take_all(&mut hub, 2), "[영희 → 철수] 들려?\n");
+    assert!(take_all(&mut hub, 3).starts_with("! 철수 님의 일부 연결에 전하지 못했습니다."));
+}
+
+#[test]
+fn the_oldest_of_too_many_is_told_and_leaves_and_the_others_stay() {
+    let (mut hub, now) = certified_hub_with(&[(1, "철수"), (2, "철수"), (3, "철수"), (4, "철수")]);
+    (1..=4).for_each(|id| drop(take_all(&mut hub, id)));
+    send(&mut hub, 5, ToHub::Join(Some("철수")), now);
+    assert!(!hub.may_leave(1), "not before it has heard why");
+    assert!(take_all(&mut hub, 1).contains("\n! 같은 인증서로는 4개까지"));
+    assert!(hub.may_leave(1));
+    hub.leave(1, false, now);
+    assert!((2..=5).all(|id| !hub.may_leave(id) && take_all(&mut hub, id).contains("(남은 연결 4개)")));
+    send(&mut hub, 2, ToHub::Who, now);
+    assert_eq!(take_all(&mut hub, 2), "* 지금 1명: 철수\n");
+}
+
+#[test]
+fn copies_for_every_connection_stay_within_the_bound() {
+    let longest = "x".repeat(MAX_LINES_BYTES - PREFIX_MAX_BYTES);
+    let line = "x".repeat(60_000) + "\n";
+    let mut whispered = 0;
+    for lines in 50..=70 {
+        let (mut hub, now) = certified_hub_with(&[(1, "철수"), (2, "철수"), (3, "철수"), (4, "철수"), (5, "영희")]);
+        (1..=5).for_each(|id| drop(take_all(&mut hub, id)));
+        (0..lines).for_each(|_| send(&mut hub, 5, ToHub::Lines(&line), now));
+        if hub.welcomes(5) {
+            send(&mut hub, 5, ToHub::Private { to: "철수", text: &longest }, now);
+            assert!(hub.private_bytes > 4 * longest.len() && hub.log.len() + hub.private_bytes <= LOG_BYTES, "{lines}");
+            whispered += 1;
+        }
+    }
+    assert!(whispered > 0 && whispered < 21, "from lots of room to none: {whispered}");
+}
+
+#[test]
+fn where_keys_are_logged_every_newcomer_is_told() {
+    let (mut hub, now) = (Hub::new(Rules { keys_logged: true, ..RULES }), Instant::now());
+    for id in 1..=2 {
+        send(&mut hub, id, ToHub::Join(None), now);
+        let greeting = take_all(&mut hub, id);
+        assert!(greeting.lines().nth(1).is_some_and(|line| line.starts_with("* 주의: ")), "{greeting}");
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Act {
     Join,
@@ -268,7 +356,7 @@ proptest! {
             let pick = |n: usize| (!ids.is_empty()).then(|| ids[n % ids.len()]);
             match act {
                 Act::Join => {
-                    send(&mut hub, next_id, ToHub::Join, now);
+                    send(&mut hub, next_id, ToHub::Join(None), now);
                     expected.insert(next_id, Vec::new());
                     got.insert(next_id, String::new());
                     next_id += 1;

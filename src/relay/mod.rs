@@ -10,14 +10,18 @@
 //! log.rs       the one bounded log
 //! owed.rs      what each member still has to get
 //! pressure.rs  whom the hub hears, and who is too slow
+//! members.rs   who is there
 //! names.rs     who is called what
+//! certified.rs names that come from certificates
 //! ```
 //!
 //! - Notes: notes/10-relay.md
 //! - Manual: unix(7), socketpair(2)
 
+mod certified;
 mod hub;
 mod log;
+mod members;
 mod names;
 mod owed;
 mod packet;
@@ -31,7 +35,8 @@ use nix::sys::socket::Shutdown;
 use crate::lesson::Packet;
 use crate::lifecycle::{close, recv_packet, send, shutdown, socketpair};
 
-pub use hub::{Hub, Offence};
+pub use hub::{Hub, Offence, Rules};
+pub use names::check as check_name;
 pub use packet::{MAX_LINES_BYTES, PREFIX_MAX_BYTES, RELAY_MAX_BYTES, ToHub, frames};
 
 /// A connection's number: given by the parent, counted up, never used twice.

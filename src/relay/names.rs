@@ -45,11 +45,11 @@ pub fn guest(id: Id) -> String {
 impl Names {
     /// Gives `name` to `id`, or says in Korean why not. `oldest` is the oldest connection there is.
     pub fn claim(&mut self, id: Id, name: &str, oldest: Id, now: Instant) -> Result<(), &'static str> {
-        check_form(id, name)?;
         self.end_quarantines(oldest, now);
         if name == guest(id) {
             return Ok(());
         }
+        check(name)?;
         match self.used.get(&key(name)) {
             Some(other) if other.owner != id && other.given_up.is_none() => {
                 return Err("다른 사람이 쓰고 있는 이름입니다.");
@@ -93,8 +93,9 @@ fn key(name: &str) -> String {
     name.to_ascii_lowercase()
 }
 
-/// Hangul syllables, Latin letters, digits, `_`, `-`: few enough that no two names look alike.
-fn check_form(id: Id, name: &str) -> Result<(), &'static str> {
+/// Whether somebody may be called so; says in Korean why not. Hangul syllables, Latin letters, digits,
+/// `_`, `-`: few enough that no two names look alike.
+pub fn check(name: &str) -> Result<(), &'static str> {
     let allowed = |c: char| matches!(c, 'a'..='z' | 'A'..='Z' | '0'..='9' | '_' | '-' | '가'..='힣' | 'ㄱ'..='ㅣ');
     if name.is_empty() || name.chars().count() > NAME_MAX_CHARS {
         return Err("이름은 1자 이상 20자 이하여야 합니다.");
@@ -102,7 +103,7 @@ fn check_form(id: Id, name: &str) -> Result<(), &'static str> {
     if !name.chars().all(allowed) {
         return Err("이름에는 한글, 영문자, 숫자, _, -만 쓸 수 있습니다.");
     }
-    if name.starts_with(GUEST) && name != guest(id) {
+    if name.starts_with(GUEST) {
         return Err("'손님'으로 시작하는 이름은 서버만 붙일 수 있습니다.");
     }
     Ok(())

@@ -24,8 +24,9 @@ pub const FROM_HUB: Id = 0;
 /// What a child may ask of the hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ToHub<'a> {
-    /// The client is there: handshake done, if there is one.
-    Join,
+    /// The client is there: handshake done, if there is one; with the name in its certificate, if it
+    /// had to show one.
+    Join(Option<&'a str>),
     /// Complete lines, escaped, each ended by `\n`.
     Lines(&'a str),
     /// `/name NAME`
@@ -41,7 +42,7 @@ pub enum ToHub<'a> {
 impl<'a> ToHub<'a> {
     pub fn encode(&self) -> Vec<u8> {
         match self {
-            ToHub::Join => b"J".to_vec(),
+            ToHub::Join(name) => ["J", name.unwrap_or_default()].concat().into_bytes(),
             ToHub::Lines(lines) => ["T", lines].concat().into_bytes(),
             ToHub::Name(name) => ["N", name].concat().into_bytes(),
             ToHub::Who => b"W".to_vec(),
@@ -55,7 +56,7 @@ impl<'a> ToHub<'a> {
         let (kind, content) = packet.split_first()?;
         let content = std::str::from_utf8(content).ok()?;
         match kind {
-            b'J' if content.is_empty() => Some(ToHub::Join),
+            b'J' => Some(ToHub::Join(Some(content).filter(|name| !name.is_empty()))),
             b'T' => Some(ToHub::Lines(content)),
             b'N' => Some(ToHub::Name(content)),
             b'W' if content.is_empty() => Some(ToHub::Who),
@@ -108,7 +109,8 @@ mod tests {
     #[test]
     fn requests_survive_the_trip() {
         let requests = [
-            ToHub::Join,
+            ToHub::Join(None),
+            ToHub::Join(Some("철수")),
             ToHub::Lines("안녕\n\n"),
             ToHub::Name("철수"),
             ToHub::Who,

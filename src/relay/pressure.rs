@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::Id;
+use super::certified::CONNECTIONS_OF_ONE;
 use super::hub::{Hub, LOG_BYTES, Member, OUTBOX_BYTES};
 use super::packet::RELAY_MAX_BYTES;
 
@@ -10,9 +11,11 @@ use super::packet::RELAY_MAX_BYTES;
 const SLOW_BYTES: u64 = 64 * 1024;
 
 impl Hub {
-    /// True while the packet of some child still fits, whatever is in it.
+    /// True while the packet of some child still fits, whatever is in it: a private line goes to every
+    /// connection of the one it is for.
     pub fn has_room(&self) -> bool {
-        self.log.len() + self.private_bytes + RELAY_MAX_BYTES <= LOG_BYTES
+        let copies = if self.certified.is_some() { CONNECTIONS_OF_ONE } else { 1 };
+        self.log.len() + self.private_bytes + copies * RELAY_MAX_BYTES <= LOG_BYTES
     }
 
     /// True while this child's packets are welcome: there is room, and it reads its own answers.

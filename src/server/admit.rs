@@ -1,4 +1,5 @@
-//! Who comes in: accept() and its errors, the limit of clients, and refusals that arrive.
+//! Who comes in: accept() and its errors, the addresses that may, the limit of clients, and refusals
+//! that arrive.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ use crate::cli::ServerArgs;
 use crate::error::{Error, Result, describe, errno_of};
 use crate::lifecycle::{AcceptError, close, discard, send, shutdown};
 use crate::limits::Throttle;
+use crate::network::allowed;
 use crate::relay::{self, Id, ParentEnd};
 use crate::traffic::Traffic;
 
@@ -44,6 +46,7 @@ pub struct Door {
     pub unwatched: bool,
     refused: VecDeque<(Instant, OwnedFd)>,
     refusals: Throttle,
+    strangers: Throttle,
     losses: Throttle,
     exhaustions: Throttle,
 }
@@ -103,6 +106,14 @@ impl Parent<'_> {
     }
 
     fn welcome(&mut self, conn: OwnedFd, peer: SocketAddr, now: Instant) {
+        if !allowed(&self.args.allow, peer.ip()) {
+            if let Some(more) = self.door.strangers.pass(now) {
+                log::warn!("refused {peer}: not in --allow ({more} more refused)");
+            }
+            let from = peer.ip().to_canonical();
+            let words = format!("! 이 서버는 {from}에서 오는 접속을 받지 않습니다.\n");
+            return self.door.refuse(conn, self.tls.is_some(), &words, now);
+        }
         if self.clients.len() >= self.max_clients as usize {
             if let Some(more) = self.door.refusals.pass(now) {
                 log::warn!("refused {peer}: {} clients are here already ({more} more refused)", self.max_clients);
@@ -137,7 +148,7 @@ impl Parent<'_> {
         if args.no_fork {
             return start_thread(id, conn, peer, traffic, args.clone(), tls.cloned());
         }
-        let setup = Setup { id, peer, traffic, args, tls };
+        let setup = Setup { id, peer, traffic, args, tls, keylog: self.keylog.as_ref() };
         hand_to_child(conn, &setup, || hub.forget_frames()).map(|(end, pid)| (end, Runner::Process(pid)))
     }
 
@@ -168,7 +179,7 @@ fn start_thread(
         Err(errno) => return Err(NotStarted { call: "socketpair", errno, conn }),
     };
     let life = move || {
-        let setup = Setup { id, peer, traffic, args: &args, tls: tls.as_ref() };
+        let setup = Setup { id, peer, traffic, args: &args, tls: tls.as_ref(), keylog: None };
         serve(copy, child_end, &setup, Waiter { mask: None })
     };
     match thread::Builder::new().spawn(life) {

@@ -65,16 +65,21 @@ fn reached_at(local: SocketAddr) -> Vec<SocketAddr> {
 
 /// The line that a student types: make's where make has the stage, otherwise the program's own.
 fn what_to_type(args: &ServerArgs, addr: SocketAddr) -> String {
+    let demanded = args.client_ca.is_some();
     let stage = match (args.mode, args.tls) {
         (Mode::Echo, false) => " STAGE=1",
         (Mode::Relay, false) => " STAGE=2",
         (Mode::Relay, true) => "",
-        (Mode::Echo, true) => return format!("sockstep client --connect {addr} --tls --ca certs/ca.pem"),
+        (Mode::Echo, true) => {
+            let own = if demanded { " --cert certs/이름.pem --key certs/이름.key" } else { "" };
+            return format!("sockstep client --connect {addr} --tls --ca certs/ca.pem{own}");
+        }
     };
-    match addr.to_string() {
-        usual if usual == "127.0.0.1:7000" => format!("make run-client{stage}"),
-        other => format!("make run-client{stage} SERVER={other}"),
-    }
+    let server = match addr.to_string() {
+        usual if usual == "127.0.0.1:7000" => String::new(),
+        other => format!(" SERVER={other}"),
+    };
+    format!("make run-client{stage}{server}{}", if demanded { " CLIENT=이름" } else { "" })
 }
 
 /// Whether the certificate is for this address: otherwise every client that looks would refuse it.

@@ -58,13 +58,20 @@ struct Chat<'a, 'fd> {
     last_told: Instant,
 }
 
-pub fn serve(transport: Transport<'_>, relay: &ChildEnd, setup: &Setup<'_>, waiter: &Waiter) -> Ending {
+/// `name` is the one in the client's certificate, if it had to show one.
+pub fn serve(
+    transport: Transport<'_>,
+    name: Option<&str>,
+    relay: &ChildEnd,
+    setup: &Setup<'_>,
+    waiter: &Waiter,
+) -> Ending {
     let mut chat = Chat {
         transport,
         relay,
         setup,
         lines: Lines::new(setup.args.max_line as usize),
-        up: Uplink::joining(),
+        up: Uplink::joining(name),
         out: Outgoing::default(),
         packet: vec![0; RELAY_MAX_BYTES],
         peer_end: None,

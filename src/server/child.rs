@@ -2,7 +2,7 @@
 //!
 //! - Notes: notes/09-fork.md
 //! - Manual: close_range(2), prctl(2), _exit(2), ppoll(2)
-//! - Owns: the connection and its end of the relay pair, and closes all else
+//! - Owns: the connection and its end of the relay pair, and closes all else (but the file of --keylog)
 
 use std::ffi::CString;
 use std::net::SocketAddr;
@@ -16,8 +16,10 @@ use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getppid};
 use openssl::ssl::SslContext;
+use openssl::x509::X509;
 
 use super::ending::{Ending, farewell};
+use super::identity::{introduce, name_in};
 use super::wait::Waiter;
 use super::{chat, echo};
 use crate::cli::{Mode, ServerArgs};
@@ -25,7 +27,7 @@ use crate::lifecycle::{close, close_all_but, exit_at_once, peek};
 use crate::logging;
 use crate::relay::{ChildEnd, Id};
 use crate::signal;
-use crate::tls::{Trouble, accepting, handshake_step};
+use crate::tls::{KeyLog, Trouble, accepting, handshake_step};
 use crate::traffic::Traffic;
 use crate::transport::Transport;
 
@@ -41,11 +43,13 @@ pub struct Setup<'a> {
     pub traffic: Option<&'static Traffic>,
     pub args: &'a ServerArgs,
     pub tls: Option<&'a SslContext>,
+    /// Under --keylog, the file that a child keeps besides its two sockets.
+    pub keylog: Option<&'a KeyLog>,
 }
 
 /// The child's life, from fork() to _exit(). It never returns into the parent's frames.
 pub fn live(conn: OwnedFd, relay: ChildEnd, setup: &Setup<'_>, parent: Pid) -> ! {
-    let life = AssertUnwindSafe(|| match keep_only(&conn, &relay, setup.id, parent) {
+    let life = AssertUnwindSafe(|| match keep_only(&conn, &relay, setup, parent) {
         Ok(waiter) => serve(conn, relay, setup, waiter),
         Err(errno) => {
             log::error!("child set-up failed: {}", crate::error::describe(errno));
@@ -57,7 +61,8 @@ pub fn live(conn: OwnedFd, relay: ChildEnd, setup: &Setup<'_>, parent: Pid) -> !
 }
 
 /// Cuts the ties to the parent: name, death signal, descriptors, signals.
-fn keep_only(conn: &OwnedFd, relay: &ChildEnd, id: Id, parent: Pid) -> nix::Result<Waiter> {
+fn keep_only(conn: &OwnedFd, relay: &ChildEnd, setup: &Setup<'_>, parent: Pid) -> nix::Result<Waiter> {
+    let id = setup.id;
     logging::become_child(id, relay.as_fd());
     // 15 bytes is all that the kernel keeps of a name; it is what ss -p, ps and top print.
     prctl::set_name(&CString::new(format!("sockstep-c{id}")).unwrap_or_default())?;
@@ -65,20 +70,28 @@ fn keep_only(conn: &OwnedFd, relay: &ChildEnd, id: Id, parent: Pid) -> nix::Resu
     if getppid() != parent {
         return Err(Errno::ESRCH); // it died before the line above could tell us
     }
-    close_all_but(&[conn.as_raw_fd(), relay.as_fd().as_raw_fd()])?;
+    let mut keep = vec![conn.as_raw_fd(), relay.as_fd().as_raw_fd()];
+    keep.extend(setup.keylog.map(|keylog| keylog.as_fd().as_raw_fd()));
+    close_all_but(&keep)?;
     signal::in_child().map(|mask| Waiter { mask: Some(mask) })
 }
 
 /// Serves one connection to its end: in a forked child, or, under --no-fork, in the parent itself.
 pub fn serve(conn: OwnedFd, relay: ChildEnd, setup: &Setup<'_>, waiter: Waiter) -> Ending {
     let transport = match setup.tls {
-        None => Ok(Transport::plain(conn.as_fd())),
+        None => Ok((Transport::plain(conn.as_fd()), None)),
         Some(context) => secure(&conn, &relay, setup, context, &waiter),
     };
-    let transport = transport.map(|transport| transport.counted_in(setup.traffic));
+    let transport = transport.map(|(transport, shown)| (transport.counted_in(setup.traffic), shown));
     let ending = match (transport, setup.args.mode) {
-        (Ok(transport), Mode::Echo) => echo::serve(transport, &relay, setup, &waiter),
-        (Ok(transport), Mode::Relay) => chat::serve(transport, &relay, setup, &waiter),
+        (Ok((transport, _)), Mode::Echo) => echo::serve(transport, &relay, setup, &waiter),
+        (Ok((mut transport, certificate)), Mode::Relay) => match name_in(certificate.as_deref()) {
+            Ok(name) => chat::serve(transport, name.as_deref(), &relay, setup, &waiter),
+            Err(words) => {
+                farewell(&mut transport, &waiter, words.as_bytes(), false);
+                Ending::NotNamed
+            }
+        },
         (Err(ending), _) => ending,
     };
     if matches!(ending, Ending::HandshakeFailed | Ending::TlsFailed) {
@@ -91,14 +104,15 @@ pub fn serve(conn: OwnedFd, relay: ChildEnd, setup: &Setup<'_>, waiter: Waiter) 
     ending
 }
 
-/// The TLS handshake: one deadline for all of it, however slowly the bytes come.
+/// The TLS handshake: one deadline for all of it, however slowly the bytes come. Also gives the
+/// client's certificate, where it had to show one.
 fn secure<'fd>(
     conn: &'fd OwnedFd,
     relay: &ChildEnd,
     setup: &Setup<'_>,
     context: &SslContext,
     waiter: &Waiter,
-) -> Result<Transport<'fd>, Ending> {
+) -> Result<(Transport<'fd>, Option<X509>), Ending> {
     let fd = conn.as_fd();
     let until = Instant::now() + setup.args.handshake_timeout;
     let wait = |event: PollFlags| match waiter.wait((fd, event), (relay, PollFlags::POLLIN), Some(until)) {
@@ -118,16 +132,20 @@ fn secure<'fd>(
         Err(Ending::HandshakeTimeout) => return tell_plainly(Ending::HandshakeTimeout),
         Err(ending) => return Err(ending),
     }
-    let mut stream = accepting(context, crate::tls::Wire(fd)).map_err(|error| {
+    let (mut stream, judgement) = accepting(context, crate::tls::Wire(fd)).map_err(|error| {
         log::error!("{}: {error}", setup.peer);
         Ending::SetupFailed
     })?;
     loop {
         match handshake_step(&mut stream) {
-            Ok(None) => return Ok(Transport::over_tls(fd, stream)),
+            Ok(None) => {
+                let certificate = stream.ssl().peer_certificate();
+                certificate.iter().for_each(|certificate| introduce(certificate, setup.peer));
+                return Ok((Transport::over_tls(fd, stream), certificate));
+            }
             Ok(Some(event)) => wait(event)?,
             Err(trouble) => {
-                log::info!("{}: TLS handshake failed: {trouble}", setup.peer);
+                log::info!("{}: TLS handshake failed: {}", setup.peer, judgement.words(&trouble));
                 return Err(Ending::HandshakeFailed);
             }
         }

@@ -66,7 +66,8 @@ impl Parent<'_> {
         if !self.welcomes(id) {
             return false;
         }
-        let Some(end) = self.clients.get(&id).and_then(|client| client.end.as_ref()) else { return false };
+        let Some(client) = self.clients.get(&id) else { return false };
+        let Some(end) = &client.end else { return false };
         let heard = match end.receive(&mut self.packet) {
             Ok(FromPair::Packet(packet)) if packet.length > packet.bytes.len() => Heard::Offence("packet too long"),
             Ok(FromPair::Packet(packet)) if packet.bytes.starts_with(&[LOG_PACKET]) => {
@@ -77,7 +78,7 @@ impl Parent<'_> {
                 }
             }
             // Behind our goodbye nobody would hear it any more.
-            Ok(FromPair::Packet(_)) if self.stop_by.is_some() => Heard::Packet,
+            Ok(FromPair::Packet(_)) if self.stop_by.is_some() || client.finished => Heard::Packet,
             Ok(FromPair::Packet(packet)) => match self.hub.receive(id, packet.bytes, now) {
                 Ok(()) => Heard::Packet,
                 Err(offence) => Heard::Offence(offence.0),

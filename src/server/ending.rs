@@ -38,7 +38,7 @@ macro_rules! endings {
 
 endings! {
     Done = 0 "client left",
-    Stopped = 10 "ended with the server",
+    Stopped = 10 "ended by the server",
     Reset = 11 "client reset the connection",
     Lost = 12 "connection failed",
     Truncated = 13 "client left without close_notify",
@@ -51,6 +51,7 @@ endings! {
     TlsFailed = 20 "TLS failed",
     RelayFailed = 21 "relay to the parent failed",
     SetupFailed = 22 "child could not set itself up",
+    NotNamed = 23 "client certificate has no name to go by",
     Panicked = 70 "child panicked: this is a bug",
 }
 

@@ -6,6 +6,7 @@
 //! deliver.rs   packets between the hub and the children
 //! admit.rs     who comes in, and what happens when the system has nothing left
 //! child.rs     fork() and what a child keeps; echo.rs and chat.rs are what it does
+//! identity.rs  whom a child serves, when clients show certificates
 //! ending.rs    how a connection ends
 //! start.rs     what has to be right before the port opens, and what follows
 //! operator.rs  what an operator asks of a running server: reload, who is there
@@ -20,6 +21,7 @@ mod command;
 mod deliver;
 mod echo;
 mod ending;
+mod identity;
 mod lines;
 mod operator;
 mod outgoing;
@@ -45,15 +47,18 @@ use crate::lifecycle::{
     AcceptError, SocketOption, accept, bind, close, fork, listen, local_address, set_option, socket,
 };
 use crate::relay::{self, ParentEnd};
+use crate::tls::KeyLog;
 
 /// Runs the server to its end. What can fail, fails before the port opens.
 pub fn run(args: &ServerArgs) -> Result<()> {
     let _ = prctl::set_name(c"sockstep"); // what ss -p, ps and top print
     let args = &prepared(args)?;
+    let keylog = if args.keylog { Some(KeyLog::open()?) } else { None };
     let start = Start {
         user: whom_to_become(args)?,
         log: where_to_log(args)?,
-        tls: tls_context(args)?,
+        tls: tls_context(args, keylog.as_ref())?,
+        keylog,
         listener: open_listener(args)?,
     };
     if !args.daemon {

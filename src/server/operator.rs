@@ -29,7 +29,7 @@ impl Parent<'_> {
             Ok(false) => {}
             Err(error) => log::error!("SIGHUP: {error}: the old log stays"),
         }
-        match tls_context(self.args) {
+        match tls_context(self.args, self.keylog.as_ref()) {
             Ok(Some(tls)) => {
                 self.tls = Some(tls); // children that run keep what they began with
                 log::info!("SIGHUP: certificate and key read anew");

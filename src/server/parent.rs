@@ -22,8 +22,9 @@ use crate::cli::ServerArgs;
 use crate::error::{During, Result, describe};
 use crate::lifecycle::close;
 use crate::limits;
-use crate::relay::{Hub, Id, RELAY_MAX_BYTES};
+use crate::relay::{Hub, Id, RELAY_MAX_BYTES, Rules};
 use crate::signal::{ControllingTerminal, Watch};
+use crate::tls::KeyLog;
 use crate::traffic::Places;
 
 /// epoll's marks for what is not a child.
@@ -36,6 +37,8 @@ const GOODBYE: Duration = Duration::from_millis(4500);
 pub struct Parent<'a> {
     pub args: &'a ServerArgs,
     pub tls: Option<SslContext>,
+    /// Open for as long as the server runs: children write to it, and so does a context made anew.
+    pub keylog: Option<KeyLog>,
     /// `None` once the server is stopping.
     pub listener: Option<OwnedFd>,
     pub door: Door,
@@ -68,6 +71,7 @@ impl<'a> Parent<'a> {
     pub fn new(
         args: &'a ServerArgs,
         tls: Option<SslContext>,
+        keylog: Option<KeyLog>,
         signals: Watch,
         listener: OwnedFd,
         local: SocketAddr,
@@ -76,12 +80,15 @@ impl<'a> Parent<'a> {
         if max_clients < args.max_clients {
             log::warn!("at most {max_clients} clients, not {}: the limit of open files (ulimit -Hn)", args.max_clients);
         }
+        let (certified, keys_logged) = (args.client_ca.is_some(), args.keylog);
+        let rules = Rules { slow_timeout: args.slow_timeout, certified, keys_logged };
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).during("epoll_create1", "")?;
         epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER)).during("epoll_ctl", "listener")?;
         epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, SIGNALS)).during("epoll_ctl", "signalfd")?;
         Ok(Parent {
             args,
             tls,
+            keylog,
             listener: Some(listener),
             door: Door::default(),
             exhausted: false,
@@ -91,7 +98,7 @@ impl<'a> Parent<'a> {
             terminal: ControllingTerminal::look(),
             places: Places::new(max_clients).during("mmap", "MAP_SHARED")?,
             clients: BTreeMap::new(),
-            hub: Hub::new(args.slow_timeout),
+            hub: Hub::new(rules),
             epoll,
             signals,
             pids: HashMap::new(),

@@ -14,13 +14,14 @@ use crate::lifecycle::local_address;
 use crate::logging::{self, Sink};
 use crate::relay;
 use crate::signal::Watch;
-use crate::tls::server_context;
+use crate::tls::{Identity, KeyLog, server_context};
 
 /// All that could be had while a person is still looking: what is missing has been said on the terminal.
 pub struct Start {
     pub user: Option<User>,
     pub log: Option<Sink>,
     pub tls: Option<SslContext>,
+    pub keylog: Option<KeyLog>,
     pub listener: OwnedFd,
 }
 
@@ -39,8 +40,12 @@ impl Start {
             user.become_it()?;
         }
         let local = local_address(self.listener.as_fd()).during("getsockname", args.listen)?;
-        let parent = Parent::new(args, self.tls, signals, self.listener, local)?;
+        let parent = Parent::new(args, self.tls, self.keylog, signals, self.listener, local)?;
         log::info!("listening on {local}");
+        if let Some(keylog) = &parent.keylog {
+            let path = keylog.path().display();
+            log::warn!("--keylog: whoever reads {path} can decrypt every connection of this server");
+        }
         Ok((parent, pid_file))
     }
 }
@@ -81,11 +86,9 @@ pub fn where_to_log(args: &ServerArgs) -> Result<Option<Sink>> {
 }
 
 /// Certificate and key, read and held against each other: at the start, and again at a reload.
-pub fn tls_context(args: &ServerArgs) -> Result<Option<SslContext>> {
-    match (args.tls, &args.cert, &args.key) {
-        (true, Some(cert), Some(key)) => server_context(cert, key).map(Some),
-        _ => Ok(None),
-    }
+pub fn tls_context(args: &ServerArgs, keylog: Option<&KeyLog>) -> Result<Option<SslContext>> {
+    let (true, Some(cert), Some(key)) = (args.tls, &args.cert, &args.key) else { return Ok(None) };
+    server_context(Identity { cert, key }, args.client_ca.as_deref(), keylog).map(Some)
 }
 
 /// A port in use: by whom, as far as we may look into other processes.

@@ -17,9 +17,9 @@ pub struct Uplink {
 }
 
 impl Uplink {
-    /// An uplink whose first packet tells the hub that the client is there.
-    pub fn joining() -> Uplink {
-        Uplink { packets: VecDeque::from([ToHub::Join.encode()]), lines: String::new(), count: 0 }
+    /// An uplink whose first packet tells the hub that the client is there, and by which certified name.
+    pub fn joining(name: Option<&str>) -> Uplink {
+        Uplink { packets: VecDeque::from([ToHub::Join(name).encode()]), lines: String::new(), count: 0 }
     }
 
     /// True when the hub has taken everything.
@@ -75,19 +75,19 @@ mod tests {
 
     #[test]
     fn lines_that_came_together_go_together_and_requests_keep_their_place() {
-        let mut up = Uplink::joining();
+        let mut up = Uplink::joining(None);
         up.say("가");
         up.say("\x1b나");
         up.ask(&ToHub::Who);
         up.say("다");
         up.seal();
         let packets: Vec<_> = up.packets.iter().map(|packet| ToHub::decode(packet).unwrap()).collect();
-        assert_eq!(packets, [ToHub::Join, ToHub::Lines("가\n^[나\n"), ToHub::Who, ToHub::Lines("다\n")]);
+        assert_eq!(packets, [ToHub::Join(None), ToHub::Lines("가\n^[나\n"), ToHub::Who, ToHub::Lines("다\n")]);
     }
 
     #[test]
     fn no_packet_is_longer_than_the_hub_allows() {
-        let mut up = Uplink::joining();
+        let mut up = Uplink::joining(None);
         for line in ["\u{9b}".repeat(32 * 1024), String::new(), "가".repeat(20_000), "x".repeat(65_536)] {
             up.say(&line);
         }

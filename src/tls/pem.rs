@@ -6,7 +6,7 @@ use openssl::asn1::Asn1Time;
 use openssl::pkey::{PKey, Private};
 use openssl::x509::X509;
 
-use super::reason;
+use super::trouble::reason;
 use crate::error::{Error, Result, describe, errno_of};
 
 pub fn file_error(path: &Path, what: &'static str, reason: String, hint: &'static str) -> Error {
@@ -14,7 +14,12 @@ pub fn file_error(path: &Path, what: &'static str, reason: String, hint: &'stati
 }
 
 fn read_file(path: &Path, what: &'static str) -> Result<Vec<u8>> {
-    let hint = "`make certs`로 인증서와 개인 키를 만들 수 있습니다. 파일 이름과 읽기 권한을 확인하십시오.";
+    let hint = match what {
+        "CA certificate" => {
+            "서버 인증서를 발급한 CA의 인증서가 필요합니다. `make certs`가 만든 것은 서버 컴퓨터의 certs/ca.pem입니다. 파일 이름과 읽기 권한을 확인하십시오."
+        }
+        _ => "`make certs`로 인증서와 개인 키를 만들 수 있습니다. 파일 이름과 읽기 권한을 확인하십시오.",
+    };
     std::fs::read(path).map_err(|error| file_error(path, what, describe(errno_of(&error)), hint))
 }
 
@@ -47,6 +52,6 @@ fn warn_if_readable_by_others(key: &Path) {
 
 pub fn warn_if_expired(leaf: &X509, path: &Path) {
     if Asn1Time::days_from_now(0).is_ok_and(|now| leaf.not_after() < now) {
-        log::warn!("certificate {} expired on {}: clients will refuse it", path.display(), leaf.not_after());
+        log::warn!("certificate {} expired on {}: the other side will refuse it", path.display(), leaf.not_after());
     }
 }

@@ -156,7 +156,7 @@ pub struct Peer<S = TcpStream> {
 
 impl<S: Read + Write> Peer<S> {
     /// Over a stream that was made elsewhere.
-    pub fn over(stream: S) -> Peer<S> {
+    pub fn around(stream: S) -> Peer<S> {
         Peer { stream, read: Vec::new() }
     }
 
@@ -331,9 +331,15 @@ pub fn certs() -> &'static Path {
 }
 
 pub fn make_certs(dir: &Path, hosts: &[&str]) {
-    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("certs/make-certs.sh");
-    let made = Command::new(script).arg("-d").arg(dir).args(hosts).output().unwrap();
+    let made = certs_script(dir).args(hosts).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
+
+/// `certs/make-certs.sh -d DIR`
+pub fn certs_script(dir: &Path) -> Command {
+    let mut script = Command::new(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("certs/make-certs.sh"));
+    script.arg("-d").arg(dir);
+    script
 }
 
 /// The path of a file among [`certs`], as an argument.

@@ -1,8 +1,10 @@
 //! TLS from the other side: a client and certificates made with the openssl crate, not with ours.
 
+use std::fs::Permissions;
 use std::io::{Read, Result, Write};
 use std::net::{Shutdown, TcpStream};
 use std::ops::Range;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -13,10 +15,11 @@ use openssl::ec::{EcGroup, EcKey};
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
-use openssl::ssl::{ShutdownState, SslConnector, SslMethod, SslStream};
+use openssl::ssl::{ShutdownState, SslConnector, SslConnectorBuilder, SslMethod, SslStream};
 use openssl::x509::extension::{BasicConstraints, SubjectAlternativeName};
 use openssl::x509::{X509, X509NameBuilder};
 
+use super::program::Program;
 use super::{Finished, Peer, Server, cert, client};
 
 /// A client that verifies the server against [`super::certs`].
@@ -26,6 +29,11 @@ impl TlsPeer {
     pub fn connect(server: &Server) -> TlsPeer {
         let mut connector = SslConnector::builder(SslMethod::tls_client()).unwrap();
         connector.set_ca_file(cert("ca.pem")).unwrap();
+        TlsPeer::over(connector, server)
+    }
+
+    /// With what else `connector` brings.
+    pub fn over(connector: SslConnectorBuilder, server: &Server) -> TlsPeer {
         let tcp = server.connect().stream;
         Peer { stream: connector.build().connect("127.0.0.1", tcp).unwrap(), read: Vec::new() }
     }
@@ -85,6 +93,23 @@ pub fn tls_client(server: &Server, args: &[&str]) -> Command {
     command
 }
 
+/// `openssl s_client` that trusts our CA.
+pub fn s_client(server: &Server, args: &[&str]) -> Command {
+    let mut command = Command::new("openssl");
+    command.args(["s_client", "-connect", &server.addr.to_string(), "-CAfile", &cert("ca.pem")]).args(args);
+    command
+}
+
+/// Joins a relay with s_client and leaves by /quit; returns what s_client says of the session.
+pub fn session(server: &Server, args: &[&str]) -> String {
+    let mut client = Program::start(s_client(server, args).args(["-ign_eof", "-verify_return_error"]));
+    client.wait_for("* 어서 오십시오");
+    client.say("/quit\n");
+    let ended = client.end();
+    assert_eq!(ended.code(), 0, "{args:?}: {}", ended.err);
+    ended.text()
+}
+
 /// A refused client has ended with 1, an English reason and a Korean hint, and has heard nothing.
 pub fn assert_refused(ended: &Finished, reason: &str, hint: &str) {
     assert_eq!((ended.code(), ended.text().as_str()), (1, ""), "{}", ended.err);
@@ -100,12 +125,17 @@ pub struct Issued {
 
 impl Issued {
     pub fn ca(name: &str) -> Issued {
-        issue(name, None, -1..30, None)
+        issue(&[name], None, -1..30, None)
     }
 
     /// A server's certificate for 127.0.0.1 and these DNS names; self-signed without `by`.
     pub fn leaf(subject: &str, names: &[&str], days: Range<i64>, by: Option<&Issued>) -> Issued {
-        issue(subject, Some(names), days, by)
+        issue(&[subject], Some(names), days, by)
+    }
+
+    /// A certificate with these common names: none, one, or too many.
+    pub fn called(common_names: &[&str], by: &Issued) -> Issued {
+        issue(common_names, Some(&[]), -1..10, Some(by))
     }
 
     /// Writes NAME.pem and NAME.key into `dir`; returns their paths.
@@ -113,18 +143,19 @@ impl Issued {
         let path = |extension| dir.join(name).with_extension(extension).to_str().unwrap().to_string();
         std::fs::write(path("pem"), self.pem.to_pem().unwrap()).unwrap();
         std::fs::write(path("key"), self.key.private_key_to_pem_pkcs8().unwrap()).unwrap();
+        std::fs::set_permissions(path("key"), Permissions::from_mode(0o600)).unwrap();
         (path("pem"), path("key"))
     }
 }
 
 /// `days` counts from now. `names` is `None` for a CA.
-fn issue(subject: &str, names: Option<&[&str]>, days: Range<i64>, by: Option<&Issued>) -> Issued {
+fn issue(subject: &[&str], names: Option<&[&str]>, days: Range<i64>, by: Option<&Issued>) -> Issued {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
     let day = |days: i64| Asn1Time::from_unix(now + days * 86_400).unwrap();
     let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
     let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
     let mut name = X509NameBuilder::new().unwrap();
-    name.append_entry_by_text("CN", subject).unwrap();
+    subject.iter().for_each(|subject| name.append_entry_by_text("CN", subject).unwrap());
     let name = name.build();
 
     let mut builder = X509::builder().unwrap();
