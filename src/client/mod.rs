@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::SockFlag;
+use nix::sys::socket::{SockFlag, SockType};
 use openssl::ssl::{SslContext, SslStream};
 
 use crate::cli::{ClientArgs, Target};
@@ -68,7 +68,7 @@ fn open_connection(target: &Target) -> Result<(OwnedFd, SocketAddr)> {
 }
 
 fn connect_to(addr: &SocketAddr) -> Result<OwnedFd> {
-    let conn = socket(addr, SockFlag::empty()).during("socket", addr)?;
+    let conn = socket(addr, SockType::Stream, SockFlag::empty()).during("socket", addr)?;
     connect(conn.as_fd(), addr).during("connect", addr)?;
     set_option(conn.as_fd(), SocketOption::NoDelay, 1).during("setsockopt", addr)?;
     set_nonblocking(conn.as_fd()).during("fcntl", addr)?; // from here on poll() is what waits

@@ -29,7 +29,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::prctl;
-use nix::sys::socket::SockFlag;
+use nix::sys::socket::{SockFlag, SockType};
 use nix::unistd::Pid;
 
 use crate::cli::{Mode, ServerArgs};
@@ -60,7 +60,7 @@ pub fn run(args: &ServerArgs) -> Result<()> {
 /// socket() → bind() → listen(): from here on the kernel takes connections for us.
 fn open_listener(args: &ServerArgs) -> Result<OwnedFd> {
     let addr = &args.listen;
-    let listener = socket(addr, SockFlag::SOCK_NONBLOCK).during("socket", addr)?;
+    let listener = socket(addr, SockType::Stream, SockFlag::SOCK_NONBLOCK).during("socket", addr)?;
     let options = if args.mode == Mode::Relay { &LISTENER_OPTIONS[..] } else { &LISTENER_OPTIONS[1..] };
     for &(option, value) in options {
         set_option(listener.as_fd(), option, value).during("setsockopt", format!("{addr}, {option:?}"))?;
