@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 const HELP: &str = "{about}\n\n사용법: {usage}\n\n{all-args}{after-help}";
 
@@ -38,6 +39,26 @@ pub enum Command {
     Server(ServerArgs),
     #[command(about = "서버에 접속해 글을 주고받습니다", help_template = HELP, override_usage = "sockstep client [옵션]")]
     Client(ClientArgs),
+}
+
+impl Cli {
+    /// The command line, checked for what clap cannot be told too: a value of one option that excludes another.
+    pub fn read() -> Result<Cli, clap::Error> {
+        let cli = Cli::try_parse()?;
+        match &cli.command {
+            Command::Server(args) if args.udp && args.mode == Mode::Relay => {
+                let why = "the argument '--udp' cannot be used with '--mode relay'";
+                let mut command = Cli::command();
+                command.build();
+                let server = command.find_subcommand_mut("server");
+                Err(server.map_or_else(
+                    || clap::Error::new(ErrorKind::ArgumentConflict),
+                    |server| server.error(ErrorKind::ArgumentConflict, why),
+                ))
+            }
+            _ => Ok(cli),
+        }
+    }
 }
 
 /// What the server does with a line: stage 1 or stages 2 and 3.
@@ -91,6 +112,8 @@ pub struct ServerArgs {
     pub idle_timeout: Duration,
     #[arg(long, help = "fork()하지 않고 부모 프로세스가 연결을 한 번에 하나씩 처리합니다 (gdb용)")]
     pub no_fork: bool,
+    #[arg(long, conflicts_with_all = ["tls", "no_fork"], help = "TCP 대신 UDP를 씁니다: 받은 데이터그램을 그대로 돌려줍니다 (1단계). relay, TLS, --no-fork와 함께 쓸 수 없습니다")]
+    pub udp: bool,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -4,7 +4,6 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
 use sockstep::cli::{Cli, Command};
 use sockstep::error::Error;
 use sockstep::{client, logging, server};
@@ -12,7 +11,7 @@ use sockstep::{client, logging, server};
 const WRONG_USE: u8 = 2;
 
 fn main() -> ExitCode {
-    let command = match Cli::try_parse() {
+    let command = match Cli::read() {
         Ok(cli) => cli.command,
         Err(error) => return explain(&error),
     };

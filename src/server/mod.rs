@@ -1,5 +1,5 @@
 //! The server. Its whole life is on this page: socket, bind, listen, then for each client accept
-//! and fork; recv and send are the child's.
+//! and fork; recv and send are the child's. With --udp it is shorter: socket, bind.
 //!
 //! ```text
 //! parent.rs    the loop: listener, signals, one relay socket a child
@@ -7,6 +7,7 @@
 //! admit.rs     who comes in, and what happens when the system has nothing left
 //! child.rs     fork() and what a child keeps; echo.rs and chat.rs are what it does
 //! ending.rs    how a connection ends
+//! datagram.rs  --udp: recvfrom and sendto, no connection; silence.rs is who gets no answer
 //! ```
 
 mod admit;
@@ -14,12 +15,14 @@ mod chat;
 mod child;
 mod client;
 mod command;
+mod datagram;
 mod deliver;
 mod echo;
 mod ending;
 mod lines;
 mod outgoing;
 mod parent;
+mod silence;
 mod uplink;
 mod wait;
 
@@ -50,6 +53,9 @@ pub fn run(args: &ServerArgs) -> Result<()> {
         relay::check_longest_packet().during("send", format!("{} bytes to a child", relay::RELAY_MAX_BYTES))?;
     }
     let signals = Watch::for_parent().during("signalfd", "SIGTERM, SIGINT, SIGHUP, SIGCHLD")?;
+    if args.udp {
+        return datagram::serve(args, open_socket(args)?, signals);
+    }
     let listener = open_listener(args)?;
     let local = local_address(listener.as_fd()).during("getsockname", args.listen)?;
     let parent = parent::Parent::new(args, tls, signals, listener)?;
@@ -118,15 +124,26 @@ struct NotStarted {
     conn: OwnedFd,
 }
 
+/// socket() → bind(), and that is all: nobody connects, so there is nothing to listen for or to accept.
+fn open_socket(args: &ServerArgs) -> Result<OwnedFd> {
+    let addr = &args.listen;
+    let socket = socket(addr, SockType::Datagram, SockFlag::SOCK_NONBLOCK).during("socket", addr)?;
+    datagram::prepare(socket.as_fd(), addr).during("setsockopt", addr)?;
+    bind(socket.as_fd(), addr).during("bind", addr)?;
+    Ok(socket)
+}
+
 /// Tells a person, in Korean on standard output, and the log, that the port is open.
 fn announce(args: &ServerArgs, local: SocketAddr) {
     let stage = match (args.mode, args.tls) {
+        _ if args.udp => "1단계: UDP 에코",
         (Mode::Echo, false) => "1단계: 에코",
         (Mode::Echo, true) => "1단계: TLS 에코",
         (Mode::Relay, false) => "2단계: 중계",
         (Mode::Relay, true) => "3단계: TLS 중계",
     };
     log::info!("listening on {local}");
+    let what = if args.udp { "데이터그램을" } else { "연결을" };
     // Nobody may be reading standard output; that is no reason to stop.
-    let _ = writeln!(std::io::stdout(), "{local}에서 연결을 기다립니다 ({stage}). 끝내려면 Ctrl-C를 누르십시오.");
+    let _ = writeln!(std::io::stdout(), "{local}에서 {what} 기다립니다 ({stage}). 끝내려면 Ctrl-C를 누르십시오.");
 }
