@@ -142,6 +142,8 @@ pub struct ClientArgs {
     pub insecure: bool,
     #[arg(long, value_name = "이름", value_parser = parse_name, help = "중계 서버에서 쓸 이름. 접속하자마자 /name 명령을 보냅니다")]
     pub name: Option<String>,
+    #[arg(long, conflicts_with_all = ["tls", "name"], help = "TCP 대신 UDP를 씁니다: 한 줄을 데이터그램 하나로 보냅니다 (1단계). TLS, --name과 함께 쓸 수 없습니다")]
+    pub udp: bool,
 }
 
 /// `HOST:PORT` to connect to; the host may be a name, an IPv4 address or an IPv6 one in brackets.
