@@ -12,9 +12,11 @@ BIN    := $(TARGET)/debug/sockstep
 PORT    = $(lastword $(subst :, ,$(LISTEN)))
 
 SERVER_1 = --mode echo
+SERVER_udp = --udp
 SERVER_2 = --mode relay
 SERVER_3 = --mode relay --tls --cert certs/server.pem --key certs/server.key
 CLIENT_3 = --tls --ca certs/ca.pem
+CLIENT_udp = --udp
 
 # What a student types to reach this server; 0.0.0.0 and [::] are no addresses to connect to.
 REACHED_AS  = $(if $(filter 0.0.0.0:% [::]:%,$(LISTEN)),서버주소:$(PORT),$(LISTEN))
@@ -34,10 +36,10 @@ TEST_TOOLS  = strace:strace ss:iproute2 ncat:ncat socat:socat
 help:
 	@echo '사용법: make 타깃 [변수=값 ...]'
 	@echo
-	@echo '  run-server     서버를 실행합니다. STAGE=1 에코, 2 중계, 3 TLS 중계 (기본값)'
+	@echo '  run-server     서버를 실행합니다. STAGE=1 에코, 2 중계, 3 TLS 중계 (기본값), udp UDP 에코'
 	@echo '  run-client     클라이언트를 실행합니다. STAGE는 서버와 같아야 합니다'
 	@echo '  certs          수업용 CA와 인증서를 만듭니다. HOST=192.168.0.10처럼 주소나 이름을 더할 수 있습니다'
-	@echo '  ss             리스너 소켓과 연결된 소켓을 봅니다'
+	@echo '  ss             리스너 소켓과 연결된 소켓을 봅니다. STAGE=udp이면 UDP 소켓을 봅니다'
 	@echo '  strace-server  서버의 시스템 호출을 strace로 봅니다'
 	@echo '  test           필요한 도구를 설치하고 모든 테스트를 실행합니다'
 	@echo '  lint           서식과 clippy를 검사합니다'
@@ -59,11 +61,16 @@ run-client: stage build
 certs: cert-tools
 	certs/make-certs.sh $(HOST)
 
-ss: test-tools
+ss: stage test-tools
+ifeq ($(STAGE),udp)
+	@echo 'UDP 소켓: Recv-Q는 아직 읽지 않은 데이터그램이 차지하는 바이트 수입니다. 연결이 없으므로 상대 주소도 없습니다.'
+	ss -ulnp 'sport = :$(PORT)'
+else
 	@echo '리스너 소켓: Recv-Q는 accept()를 기다리는 연결의 수, Send-Q는 대기열의 최대 길이입니다.'
 	ss -tlnp 'sport = :$(PORT)'
 	@echo '연결된 소켓: Recv-Q는 아직 읽지 않은 바이트 수, Send-Q는 아직 ACK를 받지 못한 바이트 수입니다.'
 	ss -tnp 'sport = :$(PORT)'
+endif
 
 strace-server: stage build test-tools $(if $(filter 3,$(STAGE)),certs)
 	@echo 'strace로 서버를 실행합니다. 다른 터미널에서: $(STUDENT)'
@@ -90,7 +97,7 @@ setup: build-tools cert-tools test-tools
 	@echo '필요한 도구가 모두 준비되었습니다.'
 
 stage:
-	@case '$(STAGE)' in 1|2|3) ;; *) echo "STAGE는 1, 2, 3 가운데 하나여야 합니다: '$(STAGE)'" >&2; exit 2 ;; esac
+	@case '$(STAGE)' in 1|2|3|udp) ;; *) echo "STAGE는 1, 2, 3, udp 가운데 하나여야 합니다: '$(STAGE)'" >&2; exit 2 ;; esac
 
 # What is missing is installed with apt-get after saying so; without apt-get it is named.
 # $(1): command:package pairs. The last command looks for OpenSSL's headers.
