@@ -13,14 +13,16 @@ BIN    := $(TARGET)/debug/sockstep
 PORT    = $(lastword $(subst :, ,$(LISTEN)))
 
 SERVER_1 = --mode echo
+SERVER_udp = --udp
 SERVER_2 = --mode relay
 SERVER_3 = --mode relay --tls --cert certs/server.pem --key certs/server.key
 CLIENT_3 = --tls --ca certs/ca.pem$(if $(CLIENT), --cert certs/$(CLIENT).pem --key certs/$(CLIENT).key)
+CLIENT_udp = --udp
 
 # For whom the server's certificate has to be, beside this machine itself: the address it listens on;
 # 0.0.0.0 and [::] stand for all that the machine has.
 LISTEN_HOST  = $(patsubst [%],%,$(patsubst %:$(PORT),%,$(LISTEN)))
-HOSTS        = $(HOST) $(if $(filter 0.0.0.0 ::,$(LISTEN_HOST)),$(shell hostname -I 2>/dev/null),$(filter-out 127.0.0.1 ::1 localhost,$(LISTEN_HOST)))
+HOSTS        = $(strip $(HOST) $(if $(filter 0.0.0.0 ::,$(LISTEN_HOST)),$(shell hostname -I 2>/dev/null),$(filter-out 127.0.0.1 ::1 localhost,$(LISTEN_HOST))))
 SERVER_HOST  = $(patsubst [%],%,$(patsubst %:$(lastword $(subst :, ,$(SERVER))),%,$(SERVER)))
 
 # The daemon's files.
@@ -42,7 +44,7 @@ TEST_TOOLS  = strace:strace ss:iproute2 ncat:ncat socat:socat
 help:
 	@echo '사용법: make 타깃 [변수=값 ...]'
 	@echo
-	@echo '  run-server     서버를 실행합니다. STAGE=1 에코, 2 중계, 3 TLS 중계 (기본값)'
+	@echo '  run-server     서버를 실행합니다. STAGE=1 에코, 2 중계, 3 TLS 중계 (기본값), udp UDP 에코'
 	@echo '  run-client     클라이언트를 실행합니다. STAGE는 서버와 같아야 합니다'
 	@echo '  start          서버를 데몬으로 시작합니다. STAGE와 LISTEN은 run-server와 같습니다'
 	@echo '  stop           데몬을 멈춥니다'
@@ -51,7 +53,7 @@ help:
 	@echo '  logs           데몬의 로그를 계속 보여 줍니다. 끝내려면 Ctrl-C를 누릅니다'
 	@echo '  certs          수업용 CA와 인증서를 만듭니다. HOST=192.168.0.10처럼 주소나 이름을 더할 수 있습니다'
 	@echo '                 CLIENT=철수처럼 학생의 이름을 적으면 그 학생의 인증서도 만듭니다'
-	@echo '  ss             리스너 소켓과 연결된 소켓을 봅니다'
+	@echo '  ss             리스너 소켓과 연결된 소켓을 봅니다. STAGE=udp이면 UDP 소켓을 봅니다'
 	@echo '  strace-server  서버의 시스템 호출을 strace로 봅니다'
 	@echo '  test           필요한 도구를 설치하고 모든 테스트를 실행합니다'
 	@echo '  lint           서식과 clippy를 검사합니다'
@@ -85,11 +87,16 @@ logs:
 certs: cert-tools
 	certs/make-certs.sh $(foreach name,$(CLIENT),-c '$(name)') $(HOSTS)
 
-ss: test-tools
+ss: stage test-tools
+ifeq ($(STAGE),udp)
+	@echo 'UDP 소켓: Recv-Q는 아직 읽지 않은 데이터그램이 차지하는 바이트 수입니다. 연결이 없으므로 상대 주소도 없습니다.'
+	ss -ulnp 'sport = :$(PORT)'
+else
 	@echo '리스너 소켓: Recv-Q는 accept()를 기다리는 연결의 수, Send-Q는 대기열의 최대 길이입니다.'
 	ss -tlnp 'sport = :$(PORT)'
 	@echo '연결된 소켓: Recv-Q는 아직 읽지 않은 바이트 수, Send-Q는 아직 ACK를 받지 못한 바이트 수입니다.'
 	ss -tnp 'sport = :$(PORT)'
+endif
 
 strace-server: stage build test-tools $(if $(filter 3,$(STAGE)),certs)
 	@echo 'strace로 서버를 실행합니다.'
@@ -116,7 +123,7 @@ setup: build-tools cert-tools test-tools
 	@echo '필요한 도구가 모두 준비되었습니다.'
 
 stage:
-	@case '$(STAGE)' in 1|2|3) ;; *) echo "STAGE는 1, 2, 3 가운데 하나여야 합니다: '$(STAGE)'" >&2; exit 2 ;; esac
+	@case '$(STAGE)' in 1|2|3|udp) ;; *) echo "STAGE는 1, 2, 3, udp 가운데 하나여야 합니다: '$(STAGE)'" >&2; exit 2 ;; esac
 
 # A client that is to check the server's certificate needs that of the server's CA, not one of its own.
 ca:

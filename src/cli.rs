@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::network::Network;
 
@@ -54,6 +55,26 @@ pub enum Command {
 pub struct ControlArgs {
     #[arg(long, value_name = "파일", help = "데몬을 시작할 때 --pid-file로 지정한 파일")]
     pub pid_file: PathBuf,
+}
+
+impl Cli {
+    /// The command line, checked for what clap cannot be told too: a value of one option that excludes another.
+    pub fn read() -> Result<Cli, clap::Error> {
+        let cli = Cli::try_parse()?;
+        match &cli.command {
+            Command::Server(args) if args.udp && args.mode == Mode::Relay => {
+                let why = "the argument '--udp' cannot be used with '--mode relay'";
+                let mut command = Cli::command();
+                command.build();
+                let server = command.find_subcommand_mut("server");
+                Err(server.map_or_else(
+                    || clap::Error::new(ErrorKind::ArgumentConflict),
+                    |server| server.error(ErrorKind::ArgumentConflict, why),
+                ))
+            }
+            _ => Ok(cli),
+        }
+    }
 }
 
 /// What the server does with a line: stage 1 or stages 2 and 3.
@@ -138,6 +159,8 @@ pub struct ServerArgs {
     pub user: Option<String>,
     #[arg(long, help = "fork()하지 않고 부모 프로세스가 연결을 한 번에 하나씩 처리합니다 (gdb용)")]
     pub no_fork: bool,
+    #[arg(long, conflicts_with_all = ["tls", "no_fork"], help = "TCP 대신 UDP를 씁니다: 받은 데이터그램을 그대로 돌려줍니다 (1단계). relay, TLS, --no-fork와 함께 쓸 수 없습니다")]
+    pub udp: bool,
 }
 
 impl ServerArgs {
@@ -184,6 +207,8 @@ pub struct ClientArgs {
     pub keylog: bool,
     #[arg(long, value_name = "이름", value_parser = parse_name, help = "중계 서버에서 쓸 이름. 접속하자마자 /name 명령을 보냅니다")]
     pub name: Option<String>,
+    #[arg(long, conflicts_with_all = ["tls", "name"], help = "TCP 대신 UDP를 씁니다: 한 줄을 데이터그램 하나로 보냅니다 (1단계). TLS, --name과 함께 쓸 수 없습니다")]
+    pub udp: bool,
 }
 
 /// `HOST:PORT` to connect to; the host may be a name, an IPv4 address or an IPv6 one in brackets.

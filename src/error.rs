@@ -99,7 +99,7 @@ impl Error {
 fn call_hint(call: &str, errno: Errno) -> Option<&'static str> {
     Some(match (call, errno) {
         ("bind" | "listen", Errno::EADDRINUSE) => {
-            "다른 프로세스가 이미 이 포트를 쓰고 있습니다. `ss -tanp`로 어느 프로세스인지 확인하거나 --listen으로 다른 포트를 고르십시오."
+            "다른 프로세스가 이미 이 포트를 쓰고 있습니다. `ss -tuanp`로 어느 프로세스인지 확인하거나 --listen으로 다른 포트를 고르십시오."
         }
         ("bind", Errno::EACCES) => {
             "1024보다 작은 포트를 쓰려면 보통 root 권한이 필요합니다. 1024 이상의 포트를 고르십시오."
@@ -116,8 +116,14 @@ fn call_hint(call: &str, errno: Errno) -> Option<&'static str> {
         ("connect", Errno::ENOENT) => {
             "이 컴퓨터에서는 syslog가 실행 중이지 않습니다. --log-file로 로그를 쓸 파일을 지정하십시오."
         }
+        ("sendto" | "recvfrom", Errno::ECONNREFUSED) => {
+            "그 주소와 포트에서 기다리는 UDP 서버가 없습니다. 서버 컴퓨터에서 `ss -uln`으로 서버가 실행 중인지 확인하십시오."
+        }
+        ("sendto", Errno::EMSGSIZE) => {
+            "데이터그램 하나에는 65,507바이트까지 담을 수 있습니다 (IPv6는 65,527바이트). 더 긴 줄은 나누어 보내십시오."
+        }
         ("connect", Errno::ETIMEDOUT) => "응답이 없습니다. 주소가 맞는지, 방화벽이 막고 있지 않은지 확인하십시오.",
-        ("connect", Errno::ENETUNREACH | Errno::EHOSTUNREACH) => {
+        ("connect" | "sendto" | "recvfrom", Errno::ENETUNREACH | Errno::EHOSTUNREACH) => {
             "그 주소에 도달할 수 없습니다. 주소가 맞는지, 상대 컴퓨터가 켜져 있는지, `ip route`에 경로가 있는지 확인하십시오."
         }
         ("recv" | "send", Errno::ECONNRESET | Errno::EPIPE) => {

@@ -4,7 +4,6 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
 use sockstep::cli::{Cli, Command};
 use sockstep::{client, daemon, logging, server};
 
@@ -14,7 +13,7 @@ const WRONG_USE: u8 = 2;
 const STATUS_UNKNOWN: u8 = 4;
 
 fn main() -> ExitCode {
-    let command = match Cli::try_parse() {
+    let command = match Cli::read() {
         Ok(cli) => cli.command,
         Err(error) => return explain(&error),
     };

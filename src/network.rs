@@ -1,6 +1,7 @@
-//! Networks as `--allow` takes them: `192.168.0.0/24`, `10.0.0.5`, `2001:db8::/32` (CIDR, RFC 4632).
+//! Networks as `--allow` takes them: `192.168.0.0/24`, `10.0.0.5`, `2001:db8::/32` (CIDR, RFC 4632); and
+//! the addresses of this machine.
 //!
-//! - Manual: ip(7), ipv6(7)
+//! - Manual: ip(7), ipv6(7), proc_pid_net(5)
 //! - Standard: RFC 4632 (CIDR), RFC 4291 §2.3 (IPv6 prefixes), §2.5.5.2 (IPv4-mapped addresses)
 
 use std::fmt;
@@ -18,6 +19,35 @@ pub struct Network {
 /// Whether a peer from `peer` may come in. Where nothing is listed, everybody may.
 pub fn allowed(networks: &[Network], peer: IpAddr) -> bool {
     networks.is_empty() || networks.iter().any(|network| network.contains(peer))
+}
+
+/// The addresses at which other machines reach this one: no loopback, nothing link-local.
+///
+/// Read from the kernel's tables in /proc: getifaddrs(3) would open a socket of its own, and whoever looks
+/// on with strace would wonder what it is for.
+pub fn own_addresses() -> Vec<IpAddr> {
+    let table = |path| std::fs::read_to_string(path).unwrap_or_default(); // without IPv6 there is no second one
+    let (v4, v6) = (table("/proc/net/fib_trie"), table("/proc/net/if_inet6"));
+    v4_addresses(&v4).into_iter().map(IpAddr::V4).chain(v6_addresses(&v6).into_iter().map(IpAddr::V6)).collect()
+}
+
+/// `|-- 192.0.2.2`, and on a line below it `/32 host LOCAL`. Each stands there twice, once a table.
+fn v4_addresses(fib_trie: &str) -> Vec<Ipv4Addr> {
+    let (mut found, mut last) = (Vec::new(), None);
+    for line in fib_trie.lines().map(str::trim) {
+        if let Some(addr) = line.strip_prefix("|-- ") {
+            last = addr.parse::<Ipv4Addr>().ok();
+        } else if line == "/32 host LOCAL" {
+            found.extend(last.filter(|addr| !addr.is_loopback() && !addr.is_link_local() && !found.contains(addr)));
+        }
+    }
+    found
+}
+
+/// `2001…0001 02 40 00 80 eth0`: the address in hexadecimal, without colons.
+fn v6_addresses(if_inet6: &str) -> Vec<Ipv6Addr> {
+    let addrs = if_inet6.lines().filter_map(|line| u128::from_str_radix(line.split(' ').next()?, 16).ok());
+    addrs.map(Ipv6Addr::from).filter(|addr| !addr.is_loopback() && !addr.is_unicast_link_local()).collect()
 }
 
 impl Network {
@@ -79,6 +109,18 @@ fn masked(addr: IpAddr, prefix: u32) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn this_machine_is_reached_at_what_is_neither_loopback_nor_link_local() {
+        let trie = "Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 127.0.0.1\n        /32 host LOCAL\n     |-- 192.0.2.0\n        \
+                    /24 link UNICAST\n     |-- 192.0.2.2\n        /32 host LOCAL\nLocal:\n     |-- 192.0.2.2\n        \
+                    /32 host LOCAL\n     |-- 192.0.2.255\n        /32 link BROADCAST\n";
+        assert_eq!(v4_addresses(trie), [Ipv4Addr::new(192, 0, 2, 2)]);
+        let inet6 = "fd000000000000000000000000000002 04 40 00 82     eth0\n\
+                     00000000000000000000000000000001 01 80 10 80       lo\n\
+                     fe8000000000000000fc00fffe000001 04 40 20 80     eth0\n";
+        assert_eq!(v6_addresses(inet6), ["fd00::2".parse::<Ipv6Addr>().unwrap()]);
+    }
     use proptest::prelude::*;
 
     fn network(text: &str) -> Network {

@@ -80,6 +80,11 @@ fn its_examples_end_as_shown() {
     let server = Server::start(&[]);
     let echoed = run(&mut client(&["--connect", &server.addr.to_string()]), b"a\nb\n");
     assert!(readme.contains(&format!("$ printf 'a\\nb\\n' | target/debug/sockstep client\n{}```", echoed.text())));
+    let udp = Server::start(&["--udp"]);
+    let echoed = run(&mut client(&["--udp", "--connect", &udp.addr.to_string()]), b"a\n\nb\n");
+    assert!(
+        readme.contains(&format!("$ printf 'a\\n\\nb\\n' | target/debug/sockstep client --udp\n{}```", echoed.text()))
+    );
     let relay = Server::start(&["--mode", "relay"]);
     let _first = relay.join();
     let greeting = relay.connect().line();

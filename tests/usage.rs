@@ -61,6 +61,12 @@ fn wrong_use_is_named_and_explained() {
         (&["server", "--allow", "10.0.0.0/33"], &["--allow", "'10.0.0.0/33'", "0부터 32까지"]),
         (&["server", "--allow", "127.0.0.1,교실"], &["--allow", "'교실'", "IP 주소가 아닙니다"]),
         (&["server", "--allow", ""], &["--allow"]),
+        (&["server", "--udp", "--tls", "--cert", "x.pem", "--key", "x.key"], &["--udp", "--tls"]),
+        (&["server", "--udp", "--no-fork"], &["--udp", "--no-fork"]),
+        (&["server", "--udp", "--mode", "relay"], &["--udp", "--mode relay", "sockstep server [옵션]"]),
+        (&["server", "--mode=relay", "--udp"], &["--udp", "--mode relay"]),
+        (&["client", "--udp", "--tls"], &["--udp", "--tls"]),
+        (&["client", "--udp", "--name", "철수"], &["--udp", "--name"]),
         (&["server", "--max-line", "0"], &["--max-line", "'0'"]),
         (&["server", "--max-line", "65537"], &["--max-line", "'65537'"]),
         (&["server", "--max-clients", "0"], &["--max-clients", "'0'"]),
@@ -302,12 +308,12 @@ fn make_alone_names_every_public_target() {
 
 #[test]
 fn make_refuses_a_stage_that_does_not_exist_before_it_does_anything() {
-    for stage in ["9", "0", "12", ""] {
-        for target in ["run-server", "run-client"] {
+    for stage in ["9", "0", "12", "UDP", ""] {
+        for target in ["run-server", "run-client", "ss"] {
             let done = make(&[target, &format!("STAGE={stage}")]);
             assert_ne!(done.code(), 0);
             assert_eq!(done.text(), "");
-            let why = format!("STAGE는 1, 2, 3 가운데 하나여야 합니다: '{stage}'");
+            let why = format!("STAGE는 1, 2, 3, udp 가운데 하나여야 합니다: '{stage}'");
             assert!(done.err.contains(&why), "{}", done.err);
         }
     }
@@ -329,6 +335,10 @@ fn make_runs_each_stage_with_its_flags() {
             &format!("sockstep client --connect 127.0.0.1:7000 {name}"),
         );
     }
+    assert_runs(&["-n", "run-server", "STAGE=udp"], "sockstep server --udp --listen 127.0.0.1:7000");
+    assert_runs(&["-n", "run-client", "STAGE=udp"], "sockstep client --connect 127.0.0.1:7000 --udp");
+    assert_runs(&["-n", "ss", "STAGE=udp", "LISTEN=0.0.0.0:7100"], "ss -ulnp 'sport = :7100'");
+    assert_runs(&["-n", "ss"], "ss -tnp 'sport = :7000'");
     assert_runs(&["-n", "run-server"], &format!("sockstep server {relay} {tls} --listen 127.0.0.1:7000"));
     assert_runs(&["-n", "run-server", "STAGE=1", "ARGS=--no-fork", "LISTEN=[::1]:7"], "--listen [::1]:7 --no-fork");
 }

@@ -1,32 +1,38 @@
-//! The client: socket, connect, send in this thread, recv in another, close.
+//! The client: socket, connect, send in this thread, recv in another, close. With --udp there is no
+//! connect, and one thread does it all.
 //!
 //! ```text
 //! talk.rs       the two threads and the one connection between them
 //! sending.rs    from standard input to send()
 //! receiving.rs  from recv() to the screen
+//! datagram.rs   --udp: sendto() and recvfrom() in one poll() loop; lines.rs cuts its input
 //! editor.rs     the line that is being typed at a terminal
 //! terminal.rs   the terminal itself, and a screen that incoming lines do not tear
 //! ```
 
+mod datagram;
 mod editor;
+mod lines;
 mod receiving;
 mod sending;
 mod talk;
 mod terminal;
 
-use std::io::Write;
+use std::io::{IsTerminal, Write, stdin, stdout};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::SockFlag;
+use nix::sys::socket::{SockFlag, SockType};
 use openssl::ssl::{SslContext, SslStream};
 
+use self::terminal::Terminal;
 use crate::cli::{ClientArgs, Target};
 use crate::error::{During, Error, Result};
 use crate::lifecycle::{SocketOption, close, connect, set_nonblocking, set_option, socket};
+use crate::signal::Watch;
 use crate::tls::{Identity, KeyLog, Trouble, Wire, client_context, connecting, handshake_step, refusal_hint};
 use crate::transport::Transport;
 
@@ -35,6 +41,9 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Connects, talks until one side has had enough, and closes.
 pub fn run(args: &ClientArgs) -> Result<()> {
+    if args.udp {
+        return datagram::talk(&args.connect);
+    }
     let context = if args.tls { Some(make_context(args)?) } else { None };
     if args.insecure {
         say("경고: --insecure를 쓰면 서버의 인증서를 확인하지 않습니다. 상대가 정말 그 서버인지 알 수 없습니다.");
@@ -69,10 +78,8 @@ fn make_context(args: &ClientArgs) -> Result<SslContext> {
 
 /// socket() → connect(), for each address of the host until one answers.
 fn open_connection(target: &Target) -> Result<(OwnedFd, SocketAddr)> {
-    let lookup = |reason: String| Error::Lookup { host: target.host.clone(), reason };
-    let addrs = (target.host.as_str(), target.port).to_socket_addrs().map_err(|error| lookup(error.to_string()))?;
-    let mut last = lookup("no address".into());
-    for addr in addrs {
+    let mut last = nowhere(target, "no address");
+    for addr in addresses(target)? {
         match connect_to(&addr) {
             Ok(conn) => return Ok((conn, addr)),
             Err(error) => last = error,
@@ -81,8 +88,18 @@ fn open_connection(target: &Target) -> Result<(OwnedFd, SocketAddr)> {
     Err(last)
 }
 
+/// getaddrinfo(): all addresses of the host.
+fn addresses(target: &Target) -> Result<std::vec::IntoIter<SocketAddr>> {
+    let found = (target.host.as_str(), target.port).to_socket_addrs();
+    found.map_err(|error| nowhere(target, &error.to_string()))
+}
+
+fn nowhere(target: &Target, reason: &str) -> Error {
+    Error::Lookup { host: target.host.clone(), reason: reason.into() }
+}
+
 fn connect_to(addr: &SocketAddr) -> Result<OwnedFd> {
-    let conn = socket(addr, SockFlag::empty()).during("socket", addr)?;
+    let conn = socket(addr, SockType::Stream, SockFlag::empty()).during("socket", addr)?;
     connect(conn.as_fd(), addr).during("connect", addr)?;
     set_option(conn.as_fd(), SocketOption::NoDelay, 1).during("setsockopt", addr)?;
     set_nonblocking(conn.as_fd()).during("fcntl", addr)?; // from here on poll() is what waits
@@ -128,6 +145,25 @@ fn wait(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> nix::Result<()> {
 /// The events that poll() has reported for `fd`, errors and hang-ups among them.
 fn happened(fd: &PollFd<'_>) -> bool {
     fd.revents().is_none_or(|events| events != PollFlags::empty())
+}
+
+/// Takes the terminal after a word to the person at it, and the signals that must not leave it in a strange
+/// state; nothing when input or output is no terminal: then bytes pass as they are.
+fn take_terminal(greeting: &str) -> Result<(Option<Terminal>, Option<Watch>)> {
+    if !(stdin().is_terminal() && stdout().is_terminal()) {
+        return Ok((None, None));
+    }
+    say(greeting);
+    let signals = Watch::for_terminal().during("signalfd", "terminal")?;
+    let terminal = Terminal::open().during("tcsetattr", "stdin")?;
+    Ok((Some(terminal), Some(signals)))
+}
+
+/// Bytes of the conversation, to whoever reads our standard output.
+fn print(bytes: &[u8]) -> std::io::Result<()> {
+    let mut out = stdout().lock();
+    out.write_all(bytes)?;
+    out.flush()
 }
 
 /// A word to the person at the keyboard. It goes to standard error: standard output is the conversation.

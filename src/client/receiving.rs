@@ -1,12 +1,11 @@
 //! The receiving thread: poll(), one recv(), show; until the server ends or is lost.
 
-use std::io::{Write, stdout};
 use std::os::fd::OwnedFd;
 
 use nix::poll::PollFd;
 
 use super::talk::{Heard, Shared};
-use super::wait;
+use super::{print, wait};
 use crate::error::errno_of;
 use crate::tls::Trouble;
 use crate::transport::Received;
@@ -62,10 +61,6 @@ fn receive_some(shared: &Shared<'_>, buf: &mut [u8]) -> Result<Received, Trouble
 fn show(shared: &Shared<'_>, bytes: &[u8]) -> std::io::Result<()> {
     match shared.terminal() {
         Some(mut terminal) => terminal.show(bytes),
-        None => {
-            let mut out = stdout().lock();
-            out.write_all(bytes)?;
-            out.flush()
-        }
+        None => print(bytes),
     }
 }

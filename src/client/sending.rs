@@ -4,7 +4,7 @@ use std::io::{Read, stdin};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::poll::{PollFd, PollFlags};
-use nix::sys::signal::{Signal, raise};
+use nix::sys::signal::Signal;
 
 use super::editor::Typed;
 use super::talk::{Sent, Shared};
@@ -126,20 +126,11 @@ impl<'a, 'fd> Sender<'a, 'fd> {
                 return Err(Sent::Interrupted { quit: self.quit.said });
             }
             match self.signals.and_then(Watch::next) {
-                Some(Signal::SIGTSTP) => self.rest(),
+                Some(Signal::SIGTSTP) => self.shared.terminal().iter_mut().for_each(|terminal| terminal.rest()),
                 Some(signal) => return Err(Sent::Signal(signal)),
                 None if happened(&fds[1]) => return Ok(()),
                 None => {}
             }
-        }
-    }
-
-    /// Ctrl-Z: gives the terminal back, sleeps until `fg`, and takes it again.
-    fn rest(&self) {
-        if let Some(mut terminal) = self.shared.terminal() {
-            terminal.give_back();
-            let _ = raise(Signal::SIGSTOP);
-            terminal.take_again();
         }
     }
 }

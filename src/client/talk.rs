@@ -8,7 +8,6 @@
 //! - Notes: notes/07-connect.md
 //! - Manual: poll(2), pthreads(7)
 
-use std::io::{IsTerminal, stdin, stdout};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -25,7 +24,7 @@ use nix::unistd::pipe2;
 use super::receiving::receive;
 use super::sending::Sender;
 use super::terminal::Terminal;
-use super::{happened, say, wait};
+use super::{happened, take_terminal, wait};
 use crate::cli::ClientArgs;
 use crate::error::{During, Error, Result};
 use crate::lifecycle::shutdown;
@@ -123,17 +122,11 @@ pub enum Sent {
 
 /// Talks until standard input or the server ends.
 pub fn talk(transport: Transport<'_>, args: &ClientArgs, peer: &str) -> Result<()> {
-    let at_terminal = stdin().is_terminal() && stdout().is_terminal();
-    let (mut terminal, mut signals) = (None, None);
-    if at_terminal {
-        let how = if args.tls { " (TLS)" } else { "" };
-        say(&format!(
-            "{peer}에 접속했습니다{how}. 한 줄을 쓰고 Enter를 누르면 보냅니다. 끝내려면 Ctrl-D를 누르십시오."
-        ));
-        signals = Some(Watch::for_terminal().during("signalfd", "terminal")?);
-        terminal = Some(Mutex::new(Terminal::open().during("tcsetattr", "stdin")?));
-    }
-    let (fd, transport) = (transport.fd(), Mutex::new(transport));
+    let how = if args.tls { " (TLS)" } else { "" };
+    let (terminal, signals) = take_terminal(&format!(
+        "{peer}에 접속했습니다{how}. 한 줄을 쓰고 Enter를 누르면 보냅니다. 끝내려면 Ctrl-D를 누르십시오."
+    ))?;
+    let (fd, transport, terminal) = (transport.fd(), Mutex::new(transport), terminal.map(Mutex::new));
     let last_heard = Mutex::new(Instant::now());
     let (greeted, said_bang) = (AtomicBool::new(false), OnceLock::new());
     let shared = Shared { fd, transport, terminal, last_heard, greeted, said_bang };

@@ -6,6 +6,7 @@
 use std::io::{self, Write, stdin, stdout};
 use std::os::fd::AsRawFd;
 
+use nix::sys::signal::{Signal, raise};
 use nix::sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices, Termios, tcgetattr, tcsetattr};
 
 use super::editor::{Editor, Typed};
@@ -70,6 +71,11 @@ impl Terminal {
         self.draw(&shown)
     }
 
+    /// A datagram: one line above the line being typed, whatever is in it.
+    pub fn show_datagram(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.draw(&(escaped(&String::from_utf8_lossy(bytes)) + "\n"))
+    }
+
     /// A last line without end.
     pub fn show_rest(&mut self) {
         if !self.rest.is_empty() {
@@ -78,14 +84,17 @@ impl Terminal {
         }
     }
 
-    pub fn give_back(&mut self) {
-        print(CLEAR_LINE);
-        let _ = tcsetattr(stdin(), SetArg::TCSADRAIN, &self.before);
-    }
-
-    pub fn take_again(&mut self) {
+    /// Ctrl-Z: gives the terminal back, sleeps until `fg`, and takes it again.
+    pub fn rest(&mut self) {
+        self.give_back();
+        let _ = raise(Signal::SIGSTOP);
         let _ = self.switch();
         self.redraw("");
+    }
+
+    fn give_back(&mut self) {
+        print(CLEAR_LINE);
+        let _ = tcsetattr(stdin(), SetArg::TCSADRAIN, &self.before);
     }
 
     /// Puts `above` where the line being typed stands, and that line below it.

@@ -1,6 +1,6 @@
 //! A system call of the lesson: its name, its arguments, and what came back.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::sys::socket::{AddressFamily, MsgFlags, Shutdown, SockFlag, SockType};
@@ -22,6 +22,10 @@ pub enum Call<'a> {
     ConnectUnix { fd: BorrowedFd<'a>, path: &'a str },
     Recv { fd: BorrowedFd<'a>, len: usize, flags: MsgFlags },
     Send { fd: BorrowedFd<'a>, data: &'a [u8], flags: MsgFlags },
+    Recvfrom { fd: BorrowedFd<'a>, len: usize },
+    Sendto { fd: BorrowedFd<'a>, data: &'a [u8], to: &'a SocketAddr },
+    Recvmsg { fd: BorrowedFd<'a>, len: usize },
+    Sendmsg { fd: BorrowedFd<'a>, data: &'a [u8], to: &'a SocketAddr, info: &'a PacketInfo },
     Shutdown { fd: BorrowedFd<'a>, how: Shutdown },
     Close { fd: i32 },
 }
@@ -34,6 +38,7 @@ pub struct Returned<'a> {
     pub addr: Option<SocketAddr>,
     pub number: Option<i32>,
     pub pair: Option<[i32; 2]>,
+    pub info: Option<PacketInfo>,
 }
 
 /// A Rust result that knows its kernel form.
@@ -102,6 +107,30 @@ pub struct Packet<'a> {
 impl Outcome for Packet<'_> {
     fn returned(&self) -> Returned<'_> {
         Returned { value: self.length as i64, data: Some(self.bytes), ..Returned::default() }
+    }
+}
+
+/// What IP_PKTINFO (ip(7)) and IPV6_PKTINFO (ipv6(7)) say of a datagram: how it came in, or is to go out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PacketInfo {
+    /// `asked` is the address that it was sent to; `ours` the one to answer from, which differs for a broadcast.
+    V4 { interface: u32, ours: Ipv4Addr, asked: Ipv4Addr },
+    /// An IPv6 socket sees an IPv4 address as `::ffff:a.b.c.d`.
+    V6 { interface: u32, asked: Ipv6Addr },
+}
+
+/// One datagram and its sender; `info` when the socket has been asked for it, and recvmsg() for the datagram.
+#[derive(Clone, Copy, Debug)]
+pub struct Datagram<'a> {
+    pub bytes: &'a [u8],
+    pub from: SocketAddr,
+    pub info: Option<PacketInfo>,
+}
+
+impl Outcome for Datagram<'_> {
+    fn returned(&self) -> Returned<'_> {
+        let (data, addr) = (Some(self.bytes), Some(self.from));
+        Returned { value: self.bytes.len() as i64, data, addr, info: self.info, ..Returned::default() }
     }
 }
 

@@ -1,12 +1,15 @@
 //! What the class looks at. Every socket call of the program passes through [`gate`].
 //!
 //! `call.rs` is a call with its arguments, `trace.rs` the line that shows it, shaped as strace
-//! prints it. `RUST_LOG=sockstep::calls=trace` shows the lines.
+//! prints it: `shown.rs` the data and addresses in it, `message.rs` what recvmsg() and sendmsg() take.
+//! `RUST_LOG=sockstep::calls=trace` shows the lines.
 
 mod call;
+mod message;
+mod shown;
 mod trace;
 
-pub use call::{Call, Outcome, Packet, Returned};
+pub use call::{Call, Datagram, Outcome, Packet, PacketInfo, Returned};
 
 /// The log target of the calls: silent unless asked for by name or by a global `trace`.
 const TARGET: &str = "sockstep::calls";

@@ -3,6 +3,7 @@
 //! ```text
 //! server:  socket → bind → listen → accept → fork → recv ⇄ send → shutdown → close
 //! client:  socket →          connect                → send ⇄ recv → shutdown → close
+//! UDP:     socket → bind →                        recvfrom ⇄ sendto          → close
 //! ```
 //!
 //! Each function makes one system call, through `lesson::gate`, and returns the bare errno: the
@@ -16,7 +17,11 @@ mod fork;
 mod listen;
 mod option;
 mod recv;
+mod recvfrom;
+mod recvmsg;
 mod send;
+mod sendmsg;
+mod sendto;
 mod shutdown;
 mod socket;
 
@@ -28,7 +33,11 @@ pub use fork::{exit_at_once, fork};
 pub use listen::listen;
 pub use option::{SocketOption, pending_error, set_nonblocking, set_option};
 pub use recv::{discard, peek, recv, recv_packet};
+pub use recvfrom::recvfrom;
+pub use recvmsg::recvmsg;
 pub use send::send;
+pub use sendmsg::sendmsg;
+pub use sendto::sendto;
 pub use shutdown::shutdown;
 pub use socket::{socket, socket_unix, socketpair};
 

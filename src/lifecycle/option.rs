@@ -2,7 +2,7 @@
 //!
 //! - Place: `socket → [setsockopt] → bind → listen → accept → recv/send → close`
 //! - Notes: notes/04-bind.md, notes/08-send-recv.md
-//! - Manual: setsockopt(2), socket(7), tcp(7), fcntl(2)
+//! - Manual: setsockopt(2), socket(7), tcp(7), ip(7), ipv6(7), fcntl(2)
 //! - Standard: RFC 9293 §3.7.4 (Nagle), §3.8.4 (keep-alive), §3.6.1 (TIME-WAIT)
 //! - Try: ss -tno   (shows the keep-alive timer)
 //! - Fails: ENOPROTOOPT, EINVAL, EDOM
@@ -28,6 +28,16 @@ pub enum SocketOption {
     SendBuffer,
     /// Sends small pieces at once: batching is done here, not by Nagle's algorithm.
     NoDelay,
+    /// How much the kernel keeps until it is read (it takes twice the value, at most twice net.core.rmem_max).
+    ReceiveBuffer,
+    /// The same without regard to net.core.rmem_max, for who may administer the network (CAP_NET_ADMIN).
+    ReceiveBufferForce,
+    /// recvmsg() tells for each datagram which address it was sent to.
+    PacketInfo,
+    PacketInfo6,
+    /// An ICMP error comes back as the errno of the next call, although the socket is not connected.
+    Errors,
+    Errors6,
 }
 
 impl SocketOption {
@@ -38,6 +48,14 @@ impl SocketOption {
             SocketOption::KeepIdle => (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, "SOL_TCP", "TCP_KEEPIDLE"),
             SocketOption::SendBuffer => (libc::SOL_SOCKET, libc::SO_SNDBUF, "SOL_SOCKET", "SO_SNDBUF"),
             SocketOption::NoDelay => (libc::IPPROTO_TCP, libc::TCP_NODELAY, "SOL_TCP", "TCP_NODELAY"),
+            SocketOption::ReceiveBuffer => (libc::SOL_SOCKET, libc::SO_RCVBUF, "SOL_SOCKET", "SO_RCVBUF"),
+            SocketOption::ReceiveBufferForce => {
+                (libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, "SOL_SOCKET", "SO_RCVBUFFORCE")
+            }
+            SocketOption::PacketInfo => (libc::SOL_IP, libc::IP_PKTINFO, "SOL_IP", "IP_PKTINFO"),
+            SocketOption::PacketInfo6 => (libc::SOL_IPV6, libc::IPV6_RECVPKTINFO, "SOL_IPV6", "IPV6_RECVPKTINFO"),
+            SocketOption::Errors => (libc::SOL_IP, libc::IP_RECVERR, "SOL_IP", "IP_RECVERR"),
+            SocketOption::Errors6 => (libc::SOL_IPV6, libc::IPV6_RECVERR, "SOL_IPV6", "IPV6_RECVERR"),
         }
     }
 }

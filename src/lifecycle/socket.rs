@@ -2,8 +2,8 @@
 //!
 //! - Place: `[socket] → bind → listen → accept → recv/send → close`
 //! - Notes: notes/03-socket.md
-//! - Manual: socket(2), socket(7), tcp(7), unix(7), socketpair(2)
-//! - Standard: RFC 9293 §3.9.1 (OPEN), RFC 8200 and RFC 791 for the address families
+//! - Manual: socket(2), socket(7), tcp(7), udp(7), unix(7), socketpair(2)
+//! - Standard: RFC 9293 §3.9.1 (OPEN), RFC 768, RFC 8200 and RFC 791 for the address families
 //! - Try: strace -e trace=socket sockstep client --connect 127.0.0.1:7000
 //! - Fails: EAFNOSUPPORT, EMFILE, ENFILE, ENOBUFS, ENOMEM, EACCES
 //! - Owns: the caller owns the returned fd; it is born close-on-exec
@@ -15,12 +15,12 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType};
 
 use crate::lesson::{Call, gate};
 
-/// `socket(AF_INET or AF_INET6, SOCK_STREAM, 0)`: a TCP socket of the family of `addr`.
+/// `socket(AF_INET or AF_INET6, SOCK_STREAM or SOCK_DGRAM, 0)`: TCP or UDP, of the family of `addr`.
 ///
-/// socket(2). What it becomes, a listener or one end of a connection, is decided by the next call.
-pub fn socket(addr: &SocketAddr, flags: SockFlag) -> nix::Result<OwnedFd> {
+/// socket(2). Stream or datagram is decided here and for good. What a stream socket becomes, a
+/// listener or one end of a connection, is decided by the next call.
+pub fn socket(addr: &SocketAddr, kind: SockType, flags: SockFlag) -> nix::Result<OwnedFd> {
     let domain = if addr.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
-    let kind = SockType::Stream;
     let flags = flags | SockFlag::SOCK_CLOEXEC;
     gate(Call::Socket { domain, kind, flags }, || nix::sys::socket::socket(domain, kind, flags, None))
 }

@@ -1,5 +1,5 @@
 //! The server. Its whole life is on this page: socket, bind, listen, then for each client accept
-//! and fork; recv and send are the child's.
+//! and fork; recv and send are the child's. With --udp it is shorter: socket, bind.
 //!
 //! ```text
 //! parent.rs    the loop: listener, signals, one relay socket a child
@@ -10,6 +10,7 @@
 //! ending.rs    how a connection ends
 //! start.rs     what has to be right before the port opens, and what follows
 //! operator.rs  what an operator asks of a running server: reload, who is there
+//! datagram.rs  --udp: recvfrom and sendto, no connection; silence.rs is who gets no answer
 //! ```
 
 mod admit;
@@ -18,6 +19,7 @@ mod chat;
 mod child;
 mod client;
 mod command;
+mod datagram;
 mod deliver;
 mod echo;
 mod ending;
@@ -26,6 +28,7 @@ mod lines;
 mod operator;
 mod outgoing;
 mod parent;
+mod silence;
 mod start;
 mod uplink;
 mod wait;
@@ -35,10 +38,10 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::prctl;
-use nix::sys::socket::SockFlag;
+use nix::sys::socket::{SockFlag, SockType};
 use nix::unistd::Pid;
 
-use self::announce::announce;
+use self::announce::announcement;
 use self::start::{Start, cannot_bind, prepared, tls_context, where_to_log, whom_to_become};
 use crate::cli::{Mode, ServerArgs};
 use crate::daemon::{self, Side};
@@ -59,21 +62,20 @@ pub fn run(args: &ServerArgs) -> Result<()> {
         log: where_to_log(args)?,
         tls: tls_context(args, keylog.as_ref())?,
         keylog,
-        listener: open_listener(args)?,
+        socket: if args.udp { open_socket(args)? } else { open_listener(args)? },
     };
+    let local = local_address(start.socket.as_fd()).during("getsockname", args.listen)?;
+    let announcement = announcement(args, local, start.tls.as_ref());
     if !args.daemon {
-        let (parent, _pid_file) = start.settle(args)?;
-        announce(args, parent.local, parent.tls.as_ref(), None);
-        return parent.run();
+        let (server, _pid_file) = start.settle(args, local)?;
+        announcement.make(None);
+        return server.run();
     }
     match daemon::detach()? {
-        Side::Starter(daemon) => {
-            let local = local_address(start.listener.as_fd()).during("getsockname", args.listen)?;
-            daemon.wait().map(|pid| announce(args, local, start.tls.as_ref(), Some(pid)))
-        }
+        Side::Starter(daemon) => daemon.wait().map(|pid| announcement.make(Some(pid))),
         Side::Daemon(ready) => {
-            let (parent, _pid_file) = ready.report(start.settle(args))?;
-            parent.run().inspect_err(|error| log::error!("{error}"))
+            let (server, _pid_file) = ready.report(start.settle(args, local))?;
+            server.run().inspect_err(|error| log::error!("{error}"))
         }
     }
 }
@@ -81,7 +83,7 @@ pub fn run(args: &ServerArgs) -> Result<()> {
 /// socket() → bind() → listen(): from here on the kernel takes connections for us.
 fn open_listener(args: &ServerArgs) -> Result<OwnedFd> {
     let addr = &args.listen;
-    let listener = socket(addr, SockFlag::SOCK_NONBLOCK).during("socket", addr)?;
+    let listener = socket(addr, SockType::Stream, SockFlag::SOCK_NONBLOCK).during("socket", addr)?;
     let options = if args.mode == Mode::Relay { &LISTENER_OPTIONS[..] } else { &LISTENER_OPTIONS[1..] };
     for &(option, value) in options {
         set_option(listener.as_fd(), option, value).during("setsockopt", format!("{addr}, {option:?}"))?;
@@ -137,4 +139,13 @@ struct NotStarted {
     call: &'static str,
     errno: Errno,
     conn: OwnedFd,
+}
+
+/// socket() → bind(), and that is all: nobody connects, so there is nothing to listen for or to accept.
+fn open_socket(args: &ServerArgs) -> Result<OwnedFd> {
+    let addr = &args.listen;
+    let socket = socket(addr, SockType::Datagram, SockFlag::SOCK_NONBLOCK).during("socket", addr)?;
+    datagram::prepare(socket.as_fd(), addr).during("setsockopt", addr)?;
+    bind(socket.as_fd(), addr).map_err(|errno| cannot_bind(errno, addr, "UDP"))?;
+    Ok(socket)
 }

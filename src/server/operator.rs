@@ -24,11 +24,7 @@ impl Parent<'_> {
 
     /// Log, certificate and key are opened anew. What is broken leaves the old one in place; connections stay.
     fn reload(&mut self) {
-        match logging::reopen() {
-            Ok(true) => log::info!("SIGHUP: log opened anew"),
-            Ok(false) => {}
-            Err(error) => log::error!("SIGHUP: {error}: the old log stays"),
-        }
+        reopen_log();
         match tls_context(self.args, self.keylog.as_ref()) {
             Ok(Some(tls)) => {
                 self.tls = Some(tls); // children that run keep what they began with
@@ -54,5 +50,14 @@ impl Parent<'_> {
                 self.hub.lag(*id),
             );
         }
+    }
+}
+
+/// SIGHUP: whoever has renamed the file wants a new one.
+pub fn reopen_log() {
+    match logging::reopen() {
+        Ok(true) => log::info!("SIGHUP: log opened anew"),
+        Ok(false) => log::info!("SIGHUP: the log is standard error, which stays"),
+        Err(error) => log::error!("SIGHUP: {error}: the old log stays"),
     }
 }

@@ -5,7 +5,6 @@
 //! - Manual: epoll(7), signalfd(2), wait(2)
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -46,8 +45,6 @@ pub struct Parent<'a> {
     pub exhausted: bool,
     pub max_clients: u32,
     pub last_id: Id,
-    /// Where the port is: what `--listen` came to.
-    pub local: SocketAddr,
     pub terminal: ControllingTerminal,
     /// Where the children count what they move.
     pub places: Places,
@@ -74,7 +71,6 @@ impl<'a> Parent<'a> {
         keylog: Option<KeyLog>,
         signals: Watch,
         listener: OwnedFd,
-        local: SocketAddr,
     ) -> Result<Self> {
         let max_clients = limits::clients_that_fit(args.max_clients, limits::raise_open_files());
         if max_clients < args.max_clients {
@@ -94,7 +90,6 @@ impl<'a> Parent<'a> {
             exhausted: false,
             max_clients,
             last_id: 0,
-            local,
             terminal: ControllingTerminal::look(),
             places: Places::new(max_clients).during("mmap", "MAP_SHARED")?,
             clients: BTreeMap::new(),

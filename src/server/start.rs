@@ -1,16 +1,16 @@
 //! What has to be right before the port opens, and what is done between that and the first accept().
 
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
 use openssl::ssl::SslContext;
 
+use super::datagram::Echo;
 use super::parent::Parent;
 use crate::cli::{Mode, ServerArgs};
 use crate::daemon::{self, PidFile, User, proc};
 use crate::error::{During, Error, Result, describe, errno_of};
-use crate::lifecycle::local_address;
 use crate::logging::{self, Sink};
 use crate::relay;
 use crate::signal::Watch;
@@ -22,14 +22,30 @@ pub struct Start {
     pub log: Option<Sink>,
     pub tls: Option<SslContext>,
     pub keylog: Option<KeyLog>,
-    pub listener: OwnedFd,
+    /// The listener; under --udp, the one socket.
+    pub socket: OwnedFd,
+}
+
+/// What serves: the parent of a child a connection, or one process that answers datagrams.
+pub enum Server<'a> {
+    Connections(Box<Parent<'a>>),
+    Datagrams(Box<Echo<'a>>),
+}
+
+impl Server<'_> {
+    pub fn run(self) -> Result<()> {
+        match self {
+            Server::Connections(parent) => parent.run(),
+            Server::Datagrams(echo) => echo.run(),
+        }
+    }
 }
 
 impl Start {
     /// In the process that stays: signals, log, PID file; then no more rights than needed; then the loop.
     ///
     /// The PID file comes after the port, and before the rights to write it are dropped.
-    pub fn settle(self, args: &ServerArgs) -> Result<(Parent<'_>, Option<PidFile>)> {
+    pub fn settle(self, args: &ServerArgs, local: SocketAddr) -> Result<(Server<'_>, Option<PidFile>)> {
         let signals = Watch::for_parent(args.daemon).during("signalfd", "SIGTERM, SIGHUP, …")?;
         if let Some(log) = self.log {
             logging::divert(log);
@@ -39,14 +55,17 @@ impl Start {
             logging::give_to(user.uid(), user.gid())?;
             user.become_it()?;
         }
-        let local = local_address(self.listener.as_fd()).during("getsockname", args.listen)?;
-        let parent = Parent::new(args, self.tls, self.keylog, signals, self.listener, local)?;
-        log::info!("listening on {local}");
-        if let Some(keylog) = &parent.keylog {
+        if let Some(keylog) = &self.keylog {
             let path = keylog.path().display();
             log::warn!("--keylog: whoever reads {path} can decrypt every connection of this server");
         }
-        Ok((parent, pid_file))
+        let server = if args.udp {
+            Server::Datagrams(Box::new(Echo::new(args, self.socket, signals, local)))
+        } else {
+            Server::Connections(Box::new(Parent::new(args, self.tls, self.keylog, signals, self.socket)?))
+        };
+        log::info!("listening on {local}");
+        Ok((server, pid_file))
     }
 }
 
