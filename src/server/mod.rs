@@ -9,7 +9,8 @@
 //! identity.rs  whom a child serves, when clients show certificates
 //! ending.rs    how a connection ends
 //! start.rs     what has to be right before the port opens, and what follows
-//! operator.rs  what an operator asks of a running server: reload, who is there
+//! operator.rs  what an operator asks of a running server: to stop, to reload, who is there
+//! reap.rs      children that have ended
 //! datagram.rs  --udp: recvfrom and sendto, no connection; silence.rs is who gets no answer
 //! ```
 
@@ -28,6 +29,7 @@ mod lines;
 mod operator;
 mod outgoing;
 mod parent;
+mod reap;
 mod silence;
 mod start;
 mod uplink;

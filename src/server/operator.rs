@@ -1,4 +1,4 @@
-//! What an operator asks of a running server, by signals: to read its files again, and who is there.
+//! What an operator asks of a running server, by signals: to stop, to read its files again, and who is there.
 //!
 //! - Notes: notes/13-daemon.md
 //! - Manual: signal(7), kill(1), logrotate(8)
@@ -8,11 +8,31 @@ use std::time::Instant;
 
 use nix::sys::signal::Signal;
 
-use super::parent::Parent;
+use super::parent::{GOODBYE, Parent};
 use super::start::tls_context;
+use crate::lifecycle::close;
 use crate::logging;
 
 impl Parent<'_> {
+    /// First signal: the port closes, children flush and say goodbye. Second: no more patience.
+    pub fn stop(&mut self, signal: Signal, now: Instant) {
+        if self.stop_by.is_some() {
+            log::info!("{signal} again: children are killed");
+            self.stop_by = Some(now);
+            return;
+        }
+        log::info!("{signal}: stopping, {} clients", self.clients.len());
+        if let Some(listener) = self.listener.take() {
+            let _ = self.epoll.delete(&listener);
+            close(listener);
+        }
+        for id in self.clients.keys().copied().collect::<Vec<_>>() {
+            while self.hear_packet(id, now) {} // what the children have said so far still counts
+        }
+        self.hub.say_goodbye();
+        self.stop_by = Some(now + GOODBYE);
+    }
+
     /// SIGHUP: the terminal has gone, or somebody wants the files read again; the terminal knows which.
     pub fn hang_up(&mut self, now: Instant) {
         match (self.stop_by, self.terminal.has_gone()) {

@@ -2,7 +2,7 @@
 //!
 //! It is single-threaded, never blocks but in epoll_wait(), and never reads a client's bytes.
 //!
-//! - Manual: epoll(7), signalfd(2), wait(2)
+//! - Manual: epoll(7), signalfd(2)
 
 use std::collections::{BTreeMap, HashMap};
 use std::os::fd::OwnedFd;
@@ -11,15 +11,13 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::signal::Signal;
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use openssl::ssl::SslContext;
 
 use super::admit::Door;
-use super::client::{Client, Runner, words};
+use super::client::{Client, Runner};
 use crate::cli::ServerArgs;
 use crate::error::{During, Result, describe};
-use crate::lifecycle::close;
 use crate::limits;
 use crate::relay::{Hub, Id, RELAY_MAX_BYTES, Rules};
 use crate::signal::{ControllingTerminal, Watch};
@@ -31,7 +29,7 @@ const LISTENER: u64 = u64::MAX;
 const SIGNALS: u64 = u64::MAX - 1;
 const EVENTS_A_ROUND: usize = 256;
 /// Children that have been told to end are killed after this; the server ends within 5 s.
-const GOODBYE: Duration = Duration::from_millis(4500);
+pub const GOODBYE: Duration = Duration::from_millis(4500);
 
 pub struct Parent<'a> {
     pub args: &'a ServerArgs,
@@ -52,7 +50,7 @@ pub struct Parent<'a> {
     pub hub: Hub,
     pub epoll: Epoll,
     signals: Watch,
-    pids: HashMap<Pid, Id>,
+    pub pids: HashMap<Pid, Id>,
     /// A child's queue has room again: there may be packets to deliver.
     pub news: bool,
     /// Children that the hub has no room to hear.
@@ -196,15 +194,6 @@ impl<'a> Parent<'a> {
         }
     }
 
-    fn kill_late(&mut self, id: Id) {
-        let Some(client) = self.clients.get(&id) else { return };
-        log::warn!("c{id} {} did not end in time: killed", client.peer);
-        client.kill();
-        if let Runner::Thread(_) = client.runner {
-            self.forget(id); // a thread cannot be killed; it ends with the process
-        }
-    }
-
     fn hear_signals(&mut self, now: Instant) {
         while let Some(signal) = self.signals.next() {
             match signal {
@@ -214,66 +203,5 @@ impl<'a> Parent<'a> {
                 signal => self.stop(signal, now),
             }
         }
-    }
-
-    /// Waits for every child that has ended; no zombie stays. Its data may still have to be read.
-    fn reap(&mut self) {
-        loop {
-            let status = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return,
-                Err(Errno::EINTR) => continue,
-                Err(errno) => return log::error!("waitpid: {}", describe(errno)),
-                Ok(status) => status,
-            };
-            let Some(id) = status.pid().and_then(|pid| self.pids.remove(&pid)) else { continue };
-            if let Some(client) = self.clients.get_mut(&id) {
-                client.runner = Runner::Over;
-                log::info!(
-                    "c{id} {} closed after {} s: {}",
-                    client.peer,
-                    client.since.elapsed().as_secs(),
-                    words(status)
-                );
-            }
-            self.forget_if_over(id);
-        }
-    }
-
-    /// Both must have come, in whatever order: the child's exit, and the end of its packets.
-    pub fn forget_if_over(&mut self, id: Id) {
-        let Some(client) = self.clients.get(&id).filter(|client| client.end.is_none()) else { return };
-        if matches!(client.runner, Runner::Process(_)) {
-            return;
-        }
-        if let Some(Client { runner: Runner::Thread(thread), peer, .. }) = self.forget(id) {
-            let ending = thread.join().map_or("panicked", |ending| ending.words());
-            log::info!("c{id} {peer} closed: {ending}");
-        }
-        self.watch_listener(); // under --no-fork the next one may come
-    }
-
-    fn forget(&mut self, id: Id) -> Option<Client> {
-        let client = self.clients.remove(&id)?;
-        self.places.give_back(client.traffic);
-        Some(client)
-    }
-
-    /// First signal: the port closes, children flush and say goodbye. Second: no more patience.
-    pub fn stop(&mut self, signal: Signal, now: Instant) {
-        if self.stop_by.is_some() {
-            log::info!("{signal} again: children are killed");
-            self.stop_by = Some(now);
-            return;
-        }
-        log::info!("{signal}: stopping, {} clients", self.clients.len());
-        if let Some(listener) = self.listener.take() {
-            let _ = self.epoll.delete(&listener);
-            close(listener);
-        }
-        for id in self.clients.keys().copied().collect::<Vec<_>>() {
-            while self.hear_packet(id, now) {} // what the children have said so far still counts
-        }
-        self.hub.say_goodbye();
-        self.stop_by = Some(now + GOODBYE);
     }
 }
