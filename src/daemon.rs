@@ -122,6 +122,7 @@ impl Ready {
             let_go_of_standard_files().map(|()| value)
         });
         ready.map_err(|error| {
+            log::error!("not started: {error}");
             self.tell_failure(&error);
             Error::Told(String::new()) // by the starter, not by us as well
         })

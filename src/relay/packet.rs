@@ -1,6 +1,7 @@
 //! The packets between child and hub.
 //!
-//! Child to hub: one byte of kind, then the content. Hub to child: frames, as many as fit, each
+//! Child to hub: one byte of kind, then the content. (A daemon's child also sends lines for the log this
+//! way, of kind `G`; the parent writes them down before the hub sees them.) Hub to child: frames, as many as fit, each
 //! `origin (u32) length (u32) text`, native byte order: both ends are one program on one machine.
 
 use super::Id;
