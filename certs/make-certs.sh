@@ -21,7 +21,7 @@ LETTER='\xE3\x84[\xB1-\xBF]|\xE3\x85[\x80-\xA3]'
 # check_name NAME: will the relay take it (relay/names.rs), and is it no file of ours?
 check_name() {
     if ! printf %s "$1" | LC_ALL=C grep -zqxP "(?!-)(?:[-A-Za-z0-9_]|$SYLLABLE|$LETTER){1,20}"; then
-        echo "이름은 한글, 영문자, 숫자, _, -로 1자 이상 20자 이하여야 하고 -로 시작할 수 없습니다: '$1'" >&2
+        echo "이름은 한글, 영문자, 숫자, _, -로 이루어진 1자 이상 20자 이하여야 하며, -로 시작할 수 없습니다: '$1'" >&2
         exit 2
     fi
     case $1 in

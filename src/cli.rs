@@ -44,7 +44,7 @@ pub enum Command {
     Server(ServerArgs),
     #[command(about = "서버에 접속해 글을 주고받습니다", help_template = HELP, override_usage = "sockstep client [옵션]")]
     Client(ClientArgs),
-    #[command(about = "데몬의 상태를 봅니다. 실행 중이 아니면 종료 코드가 3입니다", help_template = HELP, override_usage = "sockstep status --pid-file 파일")]
+    #[command(about = "데몬의 상태를 봅니다. 실행 중이 아니면 종료 코드 3으로 끝납니다", help_template = HELP, override_usage = "sockstep status --pid-file 파일")]
     Status(ControlArgs),
     #[command(about = "데몬을 멈춥니다 (SIGTERM)", help_template = HELP, override_usage = "sockstep stop --pid-file 파일")]
     Stop(ControlArgs),
@@ -103,7 +103,7 @@ pub struct ServerArgs {
     )]
     pub mode: Mode,
     #[arg(long, default_value = "127.0.0.1:7000", hide_default_value = true, value_name = "주소:포트", value_parser = parse_listen,
-          help = "연결을 기다릴 주소와 포트. IPv6는 [::1]:7000처럼 적습니다. 포트를 0으로 적으면 커널이 고릅니다 [기본값: 127.0.0.1:7000]")]
+          help = "연결을 기다릴 주소와 포트. IPv6는 [::1]:7000처럼 적습니다. 포트를 0으로 적으면 커널이 빈 포트를 고릅니다 [기본값: 127.0.0.1:7000]")]
     pub listen: SocketAddr,
     #[arg(long, requires_all = ["cert", "key"], help = "연결을 TLS 1.2/1.3으로 암호화합니다. --cert와 --key가 필요합니다")]
     pub tls: bool,
@@ -131,7 +131,7 @@ pub struct ServerArgs {
           help = "listen() 대기열의 최대 길이. net.core.somaxconn보다 크면 커널이 그 값으로 줄입니다 [기본값: 4096]")]
     pub backlog: i32,
     #[arg(long, default_value_t = 65_536, hide_default_value = true, allow_negative_numbers = true, value_name = "바이트", value_parser = clap::value_parser!(u32).range(1..=65_536),
-          help = "relay에서 한 줄의 최대 길이, 65536까지 [기본값: 65536]")]
+          help = "중계하는 한 줄의 최대 길이. 65536까지 정할 수 있습니다 [기본값: 65536]")]
     pub max_line: u32,
     #[arg(long, default_value = "2", hide_default_value = true, allow_negative_numbers = true, value_name = "초", value_parser = parse_positive_seconds,
           help = "중계 버퍼가 가득 찬 채로 이 시간 동안 거의 받아 가지 않는 수신자의 연결을 끊습니다 [기본값: 2]")]
@@ -146,7 +146,7 @@ pub struct ServerArgs {
         long,
         value_name = "CIDR",
         value_delimiter = ',',
-        help = "이 주소에서 오는 접속만 받습니다 (예: 192.168.0.0/24, 10.0.0.5, 2001:db8::/32). 쉼표로 이어 적거나 여러 번 쓸 수 있습니다 [기본값: 모든 주소]"
+        help = "이 주소에서 오는 접속과 데이터그램만 받습니다 (예: 192.168.0.0/24, 10.0.0.5, 2001:db8::/32). 쉼표로 이어 적거나 여러 번 쓸 수 있습니다 [기본값: 모든 주소]"
     )]
     pub allow: Vec<Network>,
     #[arg(
@@ -158,7 +158,7 @@ pub struct ServerArgs {
     pub pid_file: Option<PathBuf>,
     #[arg(long, value_name = "파일", help = "로그를 이어서 쓸 파일. SIGHUP을 받으면 다시 엽니다")]
     pub log_file: Option<PathBuf>,
-    #[arg(long, value_name = "이름", help = "root로 시작한 서버가 포트를 연 뒤에 이 사용자의 권한으로 바꿉니다")]
+    #[arg(long, value_name = "이름", help = "root로 시작한 서버가 포트를 연 뒤에 권한을 넘겨받을 사용자")]
     pub user: Option<String>,
     #[arg(long, help = "fork()하지 않고 부모 프로세스가 연결을 한 번에 하나씩 처리합니다 (gdb용)")]
     pub no_fork: bool,
@@ -200,7 +200,7 @@ pub struct ClientArgs {
     pub ca: Option<PathBuf>,
     #[arg(long, requires = "tls", value_name = "이름", help = "인증서에 있어야 할 이름 [기본값: --connect의 호스트]")]
     pub server_name: Option<String>,
-    #[arg(long, requires = "tls", help = "인증서를 확인하지 않습니다. 상대가 누구인지 확인할 수 없습니다")]
+    #[arg(long, requires = "tls", help = "인증서를 확인하지 않습니다. 상대가 정말 그 서버인지 알 수 없습니다")]
     pub insecure: bool,
     #[arg(long, requires_all = ["tls", "key"], value_name = "파일", help = "서버에 보일 클라이언트 인증서 (PEM). --key와 함께 씁니다")]
     pub cert: Option<PathBuf>,

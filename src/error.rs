@@ -99,7 +99,7 @@ impl Error {
 fn call_hint(call: &str, errno: Errno) -> Option<&'static str> {
     Some(match (call, errno) {
         ("bind" | "listen", Errno::EADDRINUSE) => {
-            "다른 프로세스가 이미 이 포트를 쓰고 있습니다. `ss -tuanp`로 어느 프로세스인지 확인하거나 --listen으로 다른 포트를 고르십시오."
+            "다른 프로세스가 이미 이 포트를 쓰고 있습니다. `ss -tuanp`로 어느 프로세스인지 확인하거나 --listen(make에서는 LISTEN)으로 다른 포트를 고르십시오."
         }
         ("bind", Errno::EACCES) => {
             "1024보다 작은 포트를 쓰려면 보통 root 권한이 필요합니다. 1024 이상의 포트를 고르십시오."

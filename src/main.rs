@@ -49,7 +49,7 @@ fn explain(error: &clap::Error) -> ExitCode {
     }
     let _ = writeln!(
         std::io::stderr(),
-        "힌트: `sockstep --help`, `sockstep server --help`, `sockstep client --help`를 보십시오."
+        "힌트: `sockstep --help`로 명령의 목록을, `sockstep 명령 --help`로 그 명령의 옵션을 확인하십시오."
     );
     ExitCode::from(WRONG_USE)
 }

@@ -68,7 +68,7 @@ pub fn talk(target: &Target) -> Result<()> {
         None if answered >= sent => Ok(()),
         None => {
             say(&format!("데이터그램 {sent}개를 보냈고 {answered}개가 돌아왔습니다."));
-            let hint = "UDP는 데이터그램이 도착했는지 알려 주지 않습니다. 서버의 주소와 포트가 맞는지, 서버가 실행 중인지 확인하십시오.";
+            let hint = "UDP는 데이터그램이 도착했는지 알려 주지 않습니다. 서버의 주소와 포트가 맞는지, 서버가 실행 중인지, 서버가 이 컴퓨터의 주소를 허용하는지 확인하십시오.";
             Err(Error::PeerGone {
                 peer: server.to_string(),
                 reason: "not every datagram was answered",

@@ -204,9 +204,10 @@ fn verdict(sent: Sent, heard: Option<Heard>, peer: &str) -> Result<()> {
         (Sent::Signal(signal), _) => die_by(signal),
         (Sent::InputFailed(errno), _) => Err(errno).during("read", "stdin"),
         (_, Some(Heard::OutputFailed(errno))) => Err(errno).during("write", "stdout"),
-        (_, Some(Heard::TlsRecord)) => {
-            gone("the server answers in TLS", "이 서버는 TLS를 씁니다. --tls를 붙여 다시 접속하십시오.")
-        }
+        (_, Some(Heard::TlsRecord)) => gone(
+            "the server answers in TLS",
+            "이 서버는 TLS를 씁니다. --tls를 붙여 다시 접속하십시오 (make에서는 STAGE를 서버와 같게 적습니다).",
+        ),
         (_, Some(Heard::Refused)) => gone("refused the connection", "거절한 이유는 위의 `!` 줄에 있습니다."),
         (_, Some(Heard::Truncated)) => gone(
             "closed without close_notify: the end may be missing",

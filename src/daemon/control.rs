@@ -48,7 +48,7 @@ pub fn status(pid_file: &Path) -> Result<u8> {
     row("제어 터미널", terminal, &(place("stat") + "의 7번째 값"));
     row("작업 디렉터리", proc::cwd(pid).map(|dir| dir.display().to_string()), &place("cwd"));
     row("UID", proc::uid(pid).map(user_name), &(place("status") + "의 Uid"));
-    row("포트", listening(pid), &format!("/proc/{pid}/fd와 /proc/{pid}/net/{{tcp,udp}}"));
+    row("포트", listening(pid), &format!("/proc/{pid}/fd와 /proc/{pid}/net의 tcp, udp"));
     row("시작 시각", stat.and_then(|stat| stat.started()).map(since), &(place("stat") + "의 22번째 값"));
     row("클라이언트", clients(pid), &place(&format!("task/{pid}/children")));
     Ok(0)

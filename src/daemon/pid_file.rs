@@ -163,7 +163,7 @@ fn held(path: &Path, pid: Pid) -> Error {
     let on: Vec<String> = proc::listening(pid).unwrap_or_default().iter().map(ToString::to_string).collect();
     let on = if on.is_empty() { String::new() } else { format!(", which listens on {}", on.join(", ")) };
     let hint = format!(
-        "데몬이 이미 실행 중입니다. `sockstep status --pid-file {0}`로 확인하고, 멈추려면 `sockstep stop --pid-file {0}`를 실행하십시오.",
+        "데몬이 이미 실행 중입니다. `sockstep status --pid-file {0}` 명령으로 확인하고, 멈추려면 `sockstep stop --pid-file {0}` 명령을 실행하십시오 (make로 시작했다면 `make status`, `make stop`).",
         path.display()
     );
     error(path, format!("held by pid {pid} ({}){on}", proc::name(pid)), hint.into())

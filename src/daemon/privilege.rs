@@ -35,7 +35,8 @@ impl User {
             Err(errno) => return Err(refused(describe(errno), known.into())),
         };
         if !geteuid().is_root() && geteuid() != user.uid {
-            let hint = "다른 사용자가 되려면 root로 시작해야 합니다. 지금 사용자로 실행하려면 --user를 빼십시오.";
+            let hint =
+                "다른 사용자의 권한으로 실행하려면 root로 시작해야 합니다. 지금 사용자로 실행하려면 --user를 빼십시오.";
             return Err(refused(describe(Errno::EPERM), hint.into()));
         }
         Ok(user)

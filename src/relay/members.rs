@@ -66,7 +66,7 @@ impl Hub {
         let oldest = self.members.keys().next().copied().unwrap_or(id);
         let Some(member) = self.members.get_mut(&id) else { return };
         if member.name == name {
-            return self.tell(id, &format!("* 이미 쓰고 있는 이름입니다: {name}"));
+            return self.tell(id, &format!("* 지금 쓰고 계신 이름과 같습니다: {name}"));
         }
         match self.names.claim(id, name, oldest, now) {
             Ok(()) => {

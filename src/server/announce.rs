@@ -34,9 +34,9 @@ impl Announcement<'_> {
         };
         let end = match (daemon, &self.args.pid_file) {
             (None, _) => "끝내려면 Ctrl-C를 누르십시오.".to_string(),
-            (Some(pid), None) => format!("데몬의 PID는 {pid}입니다. 멈추려면 `kill {pid}`를 실행하십시오."),
+            (Some(pid), None) => format!("데몬의 PID는 {pid}입니다. 멈추려면 `kill {pid}` 명령을 실행하십시오."),
             (Some(pid), Some(file)) => format!(
-                "데몬의 PID는 {pid}입니다. 멈추려면 `sockstep stop --pid-file {}`를 실행하십시오.",
+                "데몬의 PID는 {pid}입니다. 멈추려면 `sockstep stop --pid-file {}` 명령을 실행하십시오.",
                 file.display()
             ),
         };
@@ -45,7 +45,7 @@ impl Announcement<'_> {
             words += &format!("클라이언트: {}\n", what_to_type(self.args, *addr));
             if !named {
                 words += &format!(
-                    "  이 주소는 서버 인증서에 없어서 클라이언트가 접속하지 않습니다. `make certs HOST={}`을 실행하고 서버를 다시 시작하십시오.\n",
+                    "  서버 인증서에 이 주소가 없어 클라이언트가 서버를 신뢰하지 않습니다. `make certs HOST={}` 명령으로 인증서를 다시 만들고 서버를 다시 시작하십시오.\n",
                     addr.ip()
                 );
             }

@@ -31,7 +31,7 @@ const HELP: &str = "\
 * /who            누가 있는지 봅니다
 * /to 이름 할 말  한 사람에게만 말합니다
 * /quit           나갑니다
-* //로 시작하면 /로 시작하는 말을 보냅니다. 그 밖의 줄은 모두에게 전합니다.
+* /로 시작하는 말은 //처럼 /를 하나 더 붙여 보냅니다. 그 밖의 줄은 모두에게 전합니다.
 ";
 
 /// Does what a line asks for: passes it to the hub, or answers it at once. True after `/quit`.

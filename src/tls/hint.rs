@@ -19,29 +19,29 @@ pub fn alert_hint(reason: &str) -> Option<&'static str> {
     let (_, alert) = reason.split_once(" alert ")?;
     Some(match alert {
         "certificate required" => {
-            "이 서버는 클라이언트 인증서를 요구합니다. 받은 인증서와 개인 키를 --cert와 --key로 지정하십시오."
+            "이 서버는 클라이언트 인증서를 요구합니다. 받은 인증서와 개인 키를 --cert와 --key로 지정하십시오 (make에서는 CLIENT=이름)."
         }
         // TLS 1.2 has no alert of its own for a certificate that is missing.
         "handshake failure" => {
-            "서버가 핸드셰이크를 거절했습니다. 클라이언트 인증서를 요구하는 서버라면 --cert와 --key로 지정하십시오."
+            "서버가 핸드셰이크를 거절했습니다. 클라이언트 인증서를 요구하는 서버라면 인증서와 개인 키를 --cert와 --key로 지정하십시오 (make에서는 CLIENT=이름)."
         }
         "unknown ca" => {
-            "서버가 믿는 CA에서 발급한 클라이언트 인증서가 아닙니다. 이 서버를 연 사람에게서 받은 인증서를 --cert와 --key로 지정하십시오."
+            "서버가 신뢰하는 CA가 발급한 클라이언트 인증서가 아닙니다. 서버를 운영하는 사람에게서 받은 인증서와 개인 키를 --cert와 --key로 지정하십시오 (make에서는 CLIENT=이름)."
         }
         "certificate expired" => {
             "클라이언트 인증서가 만료되었습니다. 새 인증서를 받거나 두 컴퓨터의 시계를 확인하십시오."
         }
         "bad certificate" => {
-            "서버가 클라이언트 인증서를 받아들이지 않았습니다. 아직 유효하지 않은 인증서일 수 있으니 유효 기간과 두 컴퓨터의 시계를 확인하십시오."
+            "서버가 클라이언트 인증서를 거절했습니다. 아직 유효하지 않은 인증서일 수 있으니 유효 기간과 두 컴퓨터의 시계를 확인하십시오."
         }
         "unsupported certificate" => {
             "클라이언트용 인증서가 아닙니다. 서버 인증서가 아니라 클라이언트 인증서를 --cert로 지정하십시오."
         }
         "certificate unknown" | "certificate revoked" | "decrypt error" => {
-            "서버가 클라이언트 인증서를 받아들이지 않았습니다. 자세한 이유는 서버의 로그에 있습니다."
+            "서버가 클라이언트 인증서를 거절했습니다. 자세한 이유는 서버의 로그에 있습니다."
         }
         "access denied" => {
-            "서버가 접속을 받아들이지 않았습니다. 자리가 없거나 이 컴퓨터의 주소가 허용되지 않았을 수 있습니다. 잠시 뒤에 다시 접속해 보고, 안 되면 서버를 연 사람에게 물어보십시오."
+            "서버가 접속을 거절했습니다. 자리가 없거나 이 컴퓨터의 주소가 허용되지 않았을 수 있습니다. 잠시 뒤에 다시 접속해 보고, 그래도 안 되면 서버를 운영하는 사람에게 문의하십시오."
         }
         _ => return None,
     })
@@ -51,9 +51,9 @@ pub fn alert_hint(reason: &str) -> Option<&'static str> {
 pub fn refusal_hint(ssl: &SslRef, trouble: &Trouble, name: &str) -> (String, Option<Hint>) {
     let hint = match trouble {
         Trouble::Tls(reason) if reason.contains(NOT_VERIFIED) => return distrust(ssl, name),
-        Trouble::Tls(reason) if NO_TLS.iter().any(|symptom| reason.contains(symptom)) => {
-            Some("서버가 TLS로 응답하지 않았습니다. 평문 포트라면 --tls 없이 접속하십시오.")
-        }
+        Trouble::Tls(reason) if NO_TLS.iter().any(|symptom| reason.contains(symptom)) => Some(
+            "서버가 TLS로 응답하지 않았습니다. 평문 포트라면 --tls 없이 접속하십시오 (make에서는 STAGE를 서버와 같게 적습니다).",
+        ),
         Trouble::Tls(reason) => alert_hint(reason),
         Trouble::Errno(Errno::ETIMEDOUT) => {
             Some("서버가 핸드셰이크에 응답하지 않습니다. TLS 서버가 맞는지 확인하십시오.")
@@ -73,7 +73,7 @@ fn distrust(ssl: &SslRef, name: &str) -> (String, Option<Hint>) {
         10 => "서버의 인증서가 만료되었습니다. `make certs`로 다시 만들거나 시계를 확인하십시오.".into(),
         18 | 19 | 20 | 21 | 7 => "신뢰하는 CA로는 서버의 인증서를 확인할 수 없습니다. --ca에 서버 인증서를 발급한 CA의 인증서를 지정하십시오 (`make certs`가 만든 것은 서버 컴퓨터의 certs/ca.pem).".into(),
         62 | 64 => format!(
-            "서버의 인증서에 이 이름이 없습니다. 서버 컴퓨터에서 `make certs HOST={name}`으로 인증서를 다시 만들거나, 인증서에 적힌 이름을 --server-name으로 지정하십시오."
+            "서버의 인증서에 이 이름이 없습니다. 서버 컴퓨터에서 `make certs HOST={name}` 명령으로 인증서를 다시 만들거나, 인증서에 적힌 이름을 --server-name으로 지정하십시오."
         ).into(),
         _ => "서버의 인증서를 확인하지 못했습니다.".into(),
     };

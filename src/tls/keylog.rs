@@ -37,7 +37,7 @@ impl KeyLog {
                 Path::new(VARIABLE),
                 "environment variable",
                 "not set, and --keylog needs it".into(),
-                "TLS 키를 기록할 파일을 환경 변수로 지정하십시오 (예: SSLKEYLOGFILE=keys.log sockstep server --keylog …).",
+                "TLS 키를 기록할 파일을 환경 변수로 지정하십시오. 예를 들어 실행할 명령 앞에 SSLKEYLOGFILE=keys.log라고 적습니다.",
             )),
         }
     }
@@ -45,8 +45,7 @@ impl KeyLog {
     /// Whoever could put a link or a pipe there would decide where the secrets go.
     fn open_file(path: &Path) -> Result<KeyLog> {
         let failed = |reason| {
-            let hint =
-                "SSLKEYLOGFILE에는 보통 파일의 이름을 지정하십시오. 심볼릭 링크나 장치, 파이프는 쓸 수 없습니다.";
+            let hint = "SSLKEYLOGFILE에는 일반 파일의 경로를 지정하십시오. 심볼릭 링크나 장치, 파이프는 쓸 수 없고, 디렉터리는 미리 만들어 두어야 합니다.";
             file_error(path, "key log", reason, hint)
         };
         let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY; // O_CLOEXEC is std's own

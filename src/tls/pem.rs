@@ -18,7 +18,9 @@ fn read_file(path: &Path, what: &'static str) -> Result<Vec<u8>> {
         "CA certificate" => {
             "서버 인증서를 발급한 CA의 인증서가 필요합니다. `make certs`가 만든 것은 서버 컴퓨터의 certs/ca.pem입니다. 파일 이름과 읽기 권한을 확인하십시오."
         }
-        _ => "`make certs`로 인증서와 개인 키를 만들 수 있습니다. 파일 이름과 읽기 권한을 확인하십시오.",
+        _ => {
+            "파일 이름과 읽기 권한을 확인하십시오. 인증서와 개인 키는 서버 컴퓨터에서 `make certs`로 만듭니다 (학생의 인증서는 `make certs CLIENT=이름`)."
+        }
     };
     std::fs::read(path).map_err(|error| file_error(path, what, describe(errno_of(&error)), hint))
 }
