@@ -31,7 +31,7 @@ LOG_FILE = .run/sockstep.log
 
 RUN_SERVER = $(BIN) server $(SERVER_$(STAGE)) --listen $(LISTEN) $(ARGS)
 START      = $(RUN_SERVER) --daemon --pid-file $(PID_FILE) --log-file $(LOG_FILE)
-RUN_CLIENT = $(BIN) client --connect $(SERVER) $(CLIENT_$(STAGE)) $(if $(NAME),--name $(NAME)) $(ARGS)
+RUN_CLIENT = $(BIN) client --connect $(SERVER) $(CLIENT_$(STAGE)) $(if $(NAME),--name '$(NAME)') $(ARGS)
 
 # command:package, as Debian and Ubuntu call them
 BUILD_TOOLS = cc:gcc pkg-config:pkg-config
@@ -85,7 +85,7 @@ logs:
 	tail -n 50 -F $(LOG_FILE)
 
 certs: cert-tools
-	certs/make-certs.sh $(foreach name,$(CLIENT),-c '$(name)') $(HOSTS)
+	certs/make-certs.sh $(foreach name,$(CLIENT),-c '$(name)') $(foreach host,$(HOSTS),'$(host)')
 
 ss: stage test-tools
 ifeq ($(STAGE),udp)
@@ -103,8 +103,9 @@ strace-server: stage build test-tools $(if $(filter 3,$(STAGE)),certs)
 	@echo '이미 실행 중인 서버를 보려면: sudo strace -f -e trace=%net,%process,close -p $$(pgrep -o -x sockstep)'
 	strace -f -e trace=%net,%process,close $(RUN_SERVER)
 
+# Without SSLKEYLOGFILE: it is meant for the server, and cargo would make the file, for all to read.
 build: build-tools
-	cargo build --locked
+	env -u SSLKEYLOGFILE cargo build --locked
 
 test: build-tools cert-tools test-tools
 	cargo test --locked

@@ -95,6 +95,16 @@ keep() {
     echo "만들었습니다: $dir/$1.pem, $dir/$1.key"
 }
 
+# sign_or_refuse: without its key a CA is somebody else's, or locked away: nothing new is signed, and it is
+# not replaced, as everybody who trusts it would then be locked out.
+sign_or_refuse() {
+    [ ! -e ca.pem ] || [ -e ca.key ] || {
+        echo "$dir/ca.key가 없어서 인증서를 만들 수 없습니다. $dir/ca.pem은 다른 컴퓨터에서 만든 CA의 인증서로 보입니다." >&2
+        echo "인증서는 그 컴퓨터에서 만드십시오. 이 컴퓨터에서 서버를 실행하려면 ca.pem을 다른 곳으로 옮기고 다시 실행하십시오." >&2
+        exit 1
+    }
+}
+
 make_ca() {
     new_key ca
     SAN="" openssl req -new -x509 -config "$here/openssl.cnf" -extensions ca -key "$work/ca.key" \
@@ -104,6 +114,7 @@ make_ca() {
 
 # make_leaf NAME COMMON_NAME SECTION: a key and a certificate with the extensions of that section
 make_leaf() {
+    sign_or_refuse
     new_key "$1"
     openssl req -new -utf8 -config "$here/openssl.cnf" -key "$work/$1.key" -subj "/CN=$2" -out "$work/$1.csr"
     openssl x509 -req -in "$work/$1.csr" -CA ca.pem -CAkey ca.key -set_serial "0x$(openssl rand -hex 16)" \
@@ -115,7 +126,7 @@ make_leaf() {
 SAN=$(san "$@")
 export SAN
 
-good ca || make_ca
+[ -e ca.pem ] && [ ! -e ca.key ] || good ca || make_ca
 good client || make_leaf client student client
 
 good_server() {
@@ -127,9 +138,10 @@ good_server() {
 good_server "$@" || make_leaf server "${1:-localhost}" server
 
 # A certificate for each student, and what that student then types.
-case ${1:-127.0.0.1} in
+case ${1:-} in
+    '') reached=서버주소:7000 ;;
     *:*) reached="[$1]:7000" ;;
-    *) reached="${1:-127.0.0.1}:7000" ;;
+    *) reached=$1:7000 ;;
 esac
 for name in $names; do
     good "$name" || make_leaf "$name" "$name" client

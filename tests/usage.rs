@@ -329,7 +329,7 @@ fn make_runs_each_stage_with_its_flags() {
     ] {
         let stage = format!("STAGE={stage}");
         assert_runs(&["-n", "run-server", &stage], &format!("sockstep server {flags} --listen 127.0.0.1:7000"));
-        let name = if client.is_empty() { "--name 철수".to_string() } else { format!("{client} --name 철수") };
+        let name = if client.is_empty() { "--name '철수'".to_string() } else { format!("{client} --name '철수'") };
         assert_runs(
             &["-n", "run-client", "NAME=철수", &stage],
             &format!("sockstep client --connect 127.0.0.1:7000 {name}"),
@@ -346,7 +346,7 @@ fn make_runs_each_stage_with_its_flags() {
 #[test]
 fn make_knows_a_student_by_name() {
     let made = make(&["-n", "certs", "CLIENT=철수 영희", "HOST=192.0.2.7"]).text();
-    assert!(made.contains("certs/make-certs.sh -c '철수' -c '영희' 192.0.2.7\n"), "{made}");
+    assert!(made.contains("certs/make-certs.sh -c '철수' -c '영희' '192.0.2.7'\n"), "{made}");
     let run = make(&["-n", "run-client", "CLIENT=철수"]).text();
     assert!(run.contains(" --tls --ca certs/ca.pem --cert certs/철수.pem --key certs/철수.key"), "{run}");
 }
@@ -369,7 +369,7 @@ fn make_makes_certificates_for_the_addresses_that_the_server_listens_on() {
     let hosts = |args: &[&str]| {
         let said = make(&[&["-n", "run-server"], args].concat()).text();
         let line = said.lines().find_map(|line| line.strip_prefix("certs/make-certs.sh")).map(str::to_string);
-        line.unwrap_or_default().split_whitespace().map(str::to_string).collect::<Vec<_>>()
+        line.unwrap_or_default().split_whitespace().map(|host| host.replace('\'', "")).collect::<Vec<_>>()
     };
     assert_eq!(hosts(&["LISTEN=192.0.2.7:7000"]), ["192.0.2.7"]);
     assert_eq!(hosts(&["LISTEN=[2001:db8::1]:7000", "HOST=class.example"]), ["class.example", "2001:db8::1"]);

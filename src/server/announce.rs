@@ -87,7 +87,8 @@ fn what_to_type(args: &ServerArgs, addr: SocketAddr) -> String {
         usual if usual == "127.0.0.1:7000" => String::new(),
         other => format!(" SERVER={other}"),
     };
-    format!("make run-client{stage}{server}{}", if demanded { " CLIENT=이름" } else { "" })
+    let own = if demanded { " CLIENT=이름 (이름은 자기 인증서에 적힌 이름)" } else { "" };
+    format!("make run-client{stage}{server}{own}")
 }
 
 /// Whether the certificate is for this address: otherwise every client that looks would refuse it.
