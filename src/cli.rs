@@ -1,16 +1,19 @@
-//! The command line. What a student reads of it is Korean. `values.rs` reads what stands behind an option.
+//! The command line. What a student reads of it is Korean. `values.rs` reads what stands behind
+//! an option, `wrong_use.rs` explains what was refused.
 
 mod values;
+mod wrong_use;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 pub use self::values::Target;
 use self::values::{parse_listen, parse_name, parse_positive_seconds, parse_seconds};
+pub use self::wrong_use::explain;
 use crate::network::Network;
 
 const HELP: &str = "{about}\n\n사용법: {usage}\n\n{all-args}{after-help}";
@@ -66,14 +69,15 @@ impl Cli {
         let cli = Cli::try_parse()?;
         match &cli.command {
             Command::Server(args) if args.udp && args.mode == Mode::Relay => {
-                let why = "the argument '--udp' cannot be used with '--mode relay'";
                 let mut command = Cli::command();
                 command.build();
-                let server = command.find_subcommand_mut("server");
-                Err(server.map_or_else(
-                    || clap::Error::new(ErrorKind::ArgumentConflict),
-                    |server| server.error(ErrorKind::ArgumentConflict, why),
-                ))
+                let mut error = clap::Error::new(ErrorKind::ArgumentConflict);
+                error.insert(ContextKind::InvalidArg, ContextValue::String("--udp".into()));
+                error.insert(ContextKind::PriorArg, ContextValue::String("--mode relay".into()));
+                if let Some(server) = command.find_subcommand_mut("server") {
+                    error.insert(ContextKind::Usage, ContextValue::StyledStr(server.render_usage()));
+                }
+                Err(error)
             }
             _ => Ok(cli),
         }

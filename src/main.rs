@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use sockstep::cli::{Cli, Command};
+use sockstep::cli::{Cli, Command, explain};
 use sockstep::{client, daemon, logging, server};
 
 const FINE: u8 = 0;
@@ -15,7 +15,7 @@ const STATUS_UNKNOWN: u8 = 4;
 fn main() -> ExitCode {
     let command = match Cli::read() {
         Ok(cli) => cli.command,
-        Err(error) => return explain(&error),
+        Err(error) => return refuse(&error),
     };
     let failed = if matches!(command, Command::Status(_)) { STATUS_UNKNOWN } else { FAILED };
     let result = match command {
@@ -41,15 +41,12 @@ fn main() -> ExitCode {
     }
 }
 
-/// clap's own words, and in Korean where help is to be found. `--help` itself is no error.
-fn explain(error: &clap::Error) -> ExitCode {
-    let _ = error.print();
+/// `--help` and the like are no error; and a bare `sockstep` gets the help, but has asked for nothing.
+fn refuse(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
-        return ExitCode::SUCCESS;
+        let _ = error.print();
+        return ExitCode::from(FINE);
     }
-    let _ = writeln!(
-        std::io::stderr(),
-        "힌트: `sockstep --help`로 명령의 목록을, `sockstep 명령 --help`로 그 명령의 옵션을 확인하십시오."
-    );
+    let _ = write!(std::io::stderr(), "{}", explain(error));
     ExitCode::from(WRONG_USE)
 }
