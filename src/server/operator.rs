@@ -11,11 +11,12 @@ use nix::sys::signal::Signal;
 use super::parent::Parent;
 use super::start::tls_context;
 use crate::logging;
+use crate::signal::Sender;
 
 impl Parent<'_> {
-    /// SIGHUP: the terminal has gone, or somebody wants the files read again; the terminal knows which.
-    pub fn hang_up(&mut self, now: Instant) {
-        match (self.stop_by, self.terminal.has_gone()) {
+    /// SIGHUP: the terminal has gone, or somebody wants the files read again; terminal and sender know which.
+    pub fn hang_up(&mut self, sender: Sender, now: Instant) {
+        match (self.stop_by, self.terminal.has_gone(sender)) {
             (Some(_), _) => {} // a shell that ends sends one, and then the kernel another
             (None, true) => self.stop(Signal::SIGHUP, now),
             (None, false) => self.reload(),
