@@ -50,6 +50,17 @@ impl PidFile {
         }
     }
 
+    /// The log in the PID file would be lost with it, and the lock with each log that is opened anew: a process
+    /// that closes any descriptor of a file gives up its locks on it.
+    pub fn refuse_as_log(path: &Path, log: &Path) -> Result<()> {
+        let is_log = |pid_file: Metadata| log.metadata().is_ok_and(|log| names_same(&pid_file, &log));
+        if !path.symlink_metadata().is_ok_and(is_log) {
+            return Ok(());
+        }
+        let hint = "--pid-file과 --log-file에는 서로 다른 파일을 지정하십시오.";
+        Err(error(path, "is the log file as well".into(), hint.into()))
+    }
+
     /// Makes the file, or takes over one that nobody holds, locks it and writes our pid.
     pub fn create(path: &Path) -> Result<PidFile> {
         let mut options = OpenOptions::new();
@@ -153,7 +164,11 @@ fn is_at(file: &File, path: &Path) -> bool {
 }
 
 fn is_same(file: &File, there: &Metadata) -> bool {
-    file.metadata().is_ok_and(|ours| (ours.dev(), ours.ino()) == (there.dev(), there.ino()))
+    file.metadata().is_ok_and(|ours| names_same(&ours, there))
+}
+
+fn names_same(one: &Metadata, other: &Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
 /// A file with anything but a PID in it was given by mistake: it must not be emptied.
