@@ -105,7 +105,11 @@ pub fn give_to(user: Uid, group: Gid) -> Result<()> {
 /// `socket(AF_UNIX, SOCK_DGRAM)` → `connect("/dev/log")`: syslog(3) does no more.
 pub fn open_syslog() -> Result<Sink> {
     let socket = socket_unix().during("socket", SYSLOG)?;
-    connect_unix(socket.as_fd(), SYSLOG).during("connect", SYSLOG)?;
+    connect_unix(socket.as_fd(), SYSLOG).map_err(|errno| Error::Refused {
+        what: format!("connect({SYSLOG})"),
+        reason: describe(errno),
+        hint: "이 컴퓨터에서는 syslog가 실행 중이지 않습니다. --log-file로 로그를 쓸 파일을 지정하십시오.".into(),
+    })?;
     Ok(Sink::Syslog(File::from(socket)))
 }
 
