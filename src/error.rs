@@ -117,6 +117,9 @@ fn call_hint(call: &str, errno: Errno) -> Option<&'static str> {
         ("connect", Errno::ENETUNREACH | Errno::EHOSTUNREACH) => {
             "그 주소에 도달할 수 없습니다. 주소가 맞는지, 상대 컴퓨터가 켜져 있는지, `ip route`에 경로가 있는지 확인하십시오."
         }
+        ("pidfd_send_signal", Errno::EPERM) => {
+            "다른 사용자의 데몬입니다. 그 데몬을 시작한 사용자나 root로 실행하십시오 (예: 앞에 `sudo`를 붙입니다)."
+        }
         ("recv" | "send", Errno::ECONNRESET | Errno::EPIPE) => {
             "상대가 연결을 끊었습니다. 서버가 아직 실행 중인지 확인하십시오."
         }
