@@ -73,7 +73,7 @@ run-client: stage $(if $(filter 3,$(STAGE)),ca) build
 	$(RUN_CLIENT)
 
 start: stage build $(if $(filter 3,$(STAGE)),certs)
-	@mkdir -p .run
+	@mkdir -p $(dir $(PID_FILE) $(LOG_FILE))
 	$(START)
 
 # Not built anew: a daemon must be stoppable while the source does not compile.

@@ -114,12 +114,14 @@ impl Starting {
 }
 
 impl Ready {
-    /// Ready, or not: the starter is told. A daemon that is ready lets go of the terminal.
+    /// Ready, or not: the starter is told. A daemon that is ready has let go of the terminal.
     pub fn report<T>(self, outcome: Result<T>) -> Result<T> {
         let ready = outcome.and_then(|value| {
+            let_go_of_standard_files()?;
             let told = write!(&self.0, "{READY}{}", std::process::id());
-            told.map_err(|error| errno_of(&error)).during("write", "pipe to the starter")?; // EPIPE: it was stopped
-            let_go_of_standard_files().map(|()| value)
+            let told = told.map_err(|error| errno_of(&error)).during("write", "pipe to the starter");
+            // EPIPE: it was stopped, and nobody would know of us.
+            told.inspect_err(|error| log::error!("{error}: not started")).map(|()| value)
         });
         ready.map_err(|error| {
             log::error!("not started: {error}");

@@ -113,9 +113,6 @@ fn call_hint(call: &str, errno: Errno) -> Option<&'static str> {
         ("connect", Errno::ECONNREFUSED) => {
             "그 주소와 포트에서 기다리는 서버가 없습니다. 서버 컴퓨터에서 `ss -tln`으로 서버가 실행 중인지 확인하십시오."
         }
-        ("connect", Errno::ENOENT) => {
-            "이 컴퓨터에서는 syslog가 실행 중이지 않습니다. --log-file로 로그를 쓸 파일을 지정하십시오."
-        }
         ("sendto" | "recvfrom", Errno::ECONNREFUSED) => {
             "그 주소와 포트에서 기다리는 UDP 서버가 없습니다. 서버 컴퓨터에서 `ss -uln`으로 서버가 실행 중인지 확인하십시오."
         }
@@ -125,6 +122,9 @@ fn call_hint(call: &str, errno: Errno) -> Option<&'static str> {
         ("connect", Errno::ETIMEDOUT) => "응답이 없습니다. 주소가 맞는지, 방화벽이 막고 있지 않은지 확인하십시오.",
         ("connect" | "sendto" | "recvfrom", Errno::ENETUNREACH | Errno::EHOSTUNREACH) => {
             "그 주소에 도달할 수 없습니다. 주소가 맞는지, 상대 컴퓨터가 켜져 있는지, `ip route`에 경로가 있는지 확인하십시오."
+        }
+        ("pidfd_send_signal", Errno::EPERM) => {
+            "다른 사용자의 데몬입니다. 그 데몬을 시작한 사용자나 root로 실행하십시오 (예: 앞에 `sudo`를 붙입니다)."
         }
         ("recv" | "send", Errno::ECONNRESET | Errno::EPIPE) => {
             "상대가 연결을 끊었습니다. 서버가 아직 실행 중인지 확인하십시오."

@@ -54,9 +54,22 @@ impl Watch {
 
     /// The next signal that has arrived, if any.
     pub fn next(&self) -> Option<Signal> {
-        let info = self.0.read_signal().ok().flatten()?;
-        Signal::try_from(info.ssi_signo as i32).ok()
+        self.next_from().map(|(signal, _)| signal)
     }
+
+    /// The next signal, and who has sent it.
+    pub fn next_from(&self) -> Option<(Signal, Sender)> {
+        let info = self.0.read_signal().ok().flatten()?;
+        let sender = if info.ssi_code == libc::SI_KERNEL { Sender::Kernel } else { Sender::Process };
+        Some((Signal::try_from(info.ssi_signo as i32).ok()?, sender))
+    }
+}
+
+/// Who has sent a signal (sigaction(2), si_code).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sender {
+    Kernel,
+    Process,
 }
 
 impl AsFd for Watch {
@@ -77,7 +90,9 @@ pub fn die_by(signal: Signal) -> ! {
 ///
 /// SIGHUP is what the kernel sends when a terminal goes ("hang up"). Daemons have none, so for them it
 /// came to mean "read your files again". A server at a terminal hears both: which one it is, the terminal
-/// itself can tell.
+/// itself can tell, and the sender. When a shell ends, the kernel sends SIGHUP to its programs first, and only
+/// then takes the terminal away from them: who is quick still finds it. But a shell that hears of the end
+/// first passes SIGHUP on to its jobs itself.
 #[derive(Clone, Copy, Debug)]
 pub struct ControllingTerminal {
     was_there: bool,
@@ -88,10 +103,10 @@ impl ControllingTerminal {
         ControllingTerminal { was_there: File::open("/dev/tty").is_ok() }
     }
 
-    /// True when there was one, and there is none any more: tty(4) answers ENXIO then.
-    pub fn has_gone(self) -> bool {
+    /// Whether a SIGHUP from there means that it has gone: tty(4) answers ENXIO then.
+    pub fn has_gone(self, sender: Sender) -> bool {
         let gone = |error: std::io::Error| matches!(errno_of(&error), Errno::ENXIO | Errno::EIO);
-        self.was_there && File::open("/dev/tty").is_err_and(gone)
+        self.was_there && (sender == Sender::Kernel || File::open("/dev/tty").is_err_and(gone))
     }
 }
 

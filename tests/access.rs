@@ -71,7 +71,7 @@ impl Card {
         connector.set_ca_file(cert("ca.pem")).unwrap();
         connector.set_certificate_chain_file(&self.pem).unwrap();
         connector.set_private_key_file(&self.key, openssl::ssl::SslFiletype::PEM).unwrap();
-        TlsPeer::over(connector, server)
+        TlsPeer::with(connector, server.connect().stream)
     }
 
     fn join(&self, server: &Server, name: &str) -> TlsPeer {

@@ -38,7 +38,7 @@ fn connect_with_notes(server: &Server, version: SslVersion) -> (TlsPeer, Arc<Mut
     let notes = Arc::new(Mutex::new(BTreeSet::new()));
     let own = notes.clone();
     connector.set_keylog_callback(move |_, line| own.lock().unwrap().extend([line.to_string()]));
-    (TlsPeer::over(connector, server), notes)
+    (TlsPeer::with(connector, server.connect().stream), notes)
 }
 
 fn lines(file: &Path) -> Vec<String> {

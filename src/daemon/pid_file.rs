@@ -14,6 +14,8 @@ use std::io::{ErrorKind, Read, Seek, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
@@ -26,6 +28,9 @@ use crate::error::{Error, Hint, Result, describe, errno_of};
 const TEXT_MAX_BYTES: u64 = 32;
 /// Everybody may read who runs.
 const MODE: u32 = 0o644;
+/// While somebody holds the file whom the kernel does not name: how often, and how long, to wait for its end.
+const TRIES: u32 = 1000;
+const PAUSE: Duration = Duration::from_millis(1);
 /// A symbolic link could lead to a file that matters; a FIFO must not hold us.
 const FLAGS: i32 = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
 
@@ -45,16 +50,30 @@ impl PidFile {
         }
     }
 
+    /// The log in the PID file would be lost with it, and the lock with each log that is opened anew: a process
+    /// that closes any descriptor of a file gives up its locks on it.
+    pub fn refuse_as_log(path: &Path, log: &Path) -> Result<()> {
+        let is_log = |pid_file: Metadata| log.metadata().is_ok_and(|log| names_same(&pid_file, &log));
+        if !path.symlink_metadata().is_ok_and(is_log) {
+            return Ok(());
+        }
+        let hint = "--pid-file과 --log-file에는 서로 다른 파일을 지정하십시오.";
+        Err(error(path, "is the log file as well".into(), hint.into()))
+    }
+
     /// Makes the file, or takes over one that nobody holds, locks it and writes our pid.
     pub fn create(path: &Path) -> Result<PidFile> {
-        loop {
-            let file = open(path, OpenOptions::new().read(true).write(true).create(true).mode(MODE))?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).mode(MODE).custom_flags(FLAGS);
+        for _ in 0..TRIES {
+            let file = regular(path, options.open(path))?;
             if let Err(errno) = fcntl(&file, FcntlArg::F_SETLK(&write_lock())) {
-                return Err(match (errno, holder(path)?) {
-                    (Errno::EAGAIN | Errno::EACCES, Some(pid)) => held(path, pid),
-                    (Errno::EAGAIN | Errno::EACCES, None) => continue, // it has ended just now
-                    (errno, _) => failed(path, describe(errno)),
-                });
+                match (errno, holder(path)?) {
+                    (Errno::EAGAIN | Errno::EACCES, Some(pid)) => return Err(held(path, pid)),
+                    (Errno::EAGAIN | Errno::EACCES, None) => sleep(PAUSE), // it has ended just now, or is cleared away
+                    (errno, _) => return Err(failed(path, describe(errno))),
+                }
+                continue;
             }
             if !is_at(&file, path) {
                 continue; // whoever held it has removed it while we were waiting for the lock
@@ -64,6 +83,7 @@ impl PidFile {
             pid_file.write().map_err(|error| failed(path, describe(errno_of(&error))))?;
             return Ok(pid_file);
         }
+        Err(failed(path, "held by somebody whom the kernel does not name".into()))
     }
 
     fn write(&self) -> std::io::Result<()> {
@@ -93,24 +113,27 @@ impl Drop for PidFile {
 
 /// The process that holds the lock on the file; `None` when there is none, or no file.
 pub fn holder(path: &Path) -> Result<Option<Pid>> {
-    let mut options = OpenOptions::new();
-    let file = match options.read(true).custom_flags(FLAGS).open(path) {
+    let file = match OpenOptions::new().read(true).custom_flags(FLAGS).open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        _ => open(path, &mut options)?,
+        opened => regular(path, opened)?,
     };
     let mut lock = write_lock();
     fcntl(file.as_fd(), FcntlArg::F_GETLK(&mut lock)).map_err(|errno| failed(path, describe(errno)))?;
     match (i32::from(lock.l_type), lock.l_pid) {
         (libc::F_UNLCK, _) => Ok(None),
         (_, pid @ 1..) => Ok(Some(Pid::from_raw(pid))),
+        (_, -1) => Ok(None), // an open file description's lock: `remove_stale`
         _ => Err(failed(path, "held by a process of another PID namespace".into())),
     }
 }
 
 /// Removes a file that nobody holds: what a daemon left that was killed, or that had given up its rights.
+///
+/// The lock that keeps a new daemon away meanwhile belongs to no process (fcntl(2), F_OFD_SETLK): another
+/// `stop` must not take us for the daemon.
 pub fn remove_stale(path: &Path) {
     if let Ok(stale) = OpenOptions::new().read(true).write(true).custom_flags(FLAGS).open(path)
-        && fcntl(&stale, FcntlArg::F_SETLK(&write_lock())).is_ok()
+        && fcntl(&stale, FcntlArg::F_OFD_SETLK(&write_lock())).is_ok()
         && refuse_foreign_text(&stale, path).is_ok()
         && is_at(&stale, path)
     {
@@ -118,8 +141,9 @@ pub fn remove_stale(path: &Path) {
     }
 }
 
-fn open(path: &Path, options: &mut OpenOptions) -> Result<File> {
-    let file = options.custom_flags(FLAGS).open(path).map_err(|error| match errno_of(&error) {
+/// What was opened is a file, and nothing else.
+fn regular(path: &Path, opened: std::io::Result<File>) -> Result<File> {
+    let file = opened.map_err(|error| match errno_of(&error) {
         Errno::ELOOP => failed(path, "is a symbolic link: refused".into()),
         errno => failed(path, describe(errno)),
     })?;
@@ -140,7 +164,11 @@ fn is_at(file: &File, path: &Path) -> bool {
 }
 
 fn is_same(file: &File, there: &Metadata) -> bool {
-    file.metadata().is_ok_and(|ours| (ours.dev(), ours.ino()) == (there.dev(), there.ino()))
+    file.metadata().is_ok_and(|ours| names_same(&ours, there))
+}
+
+fn names_same(one: &Metadata, other: &Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
 /// A file with anything but a PID in it was given by mistake: it must not be emptied.

@@ -50,9 +50,14 @@ impl User {
         self.gid
     }
 
+    /// We are root, and this user is not: there is something to drop.
+    pub fn is_less_than_we(&self) -> bool {
+        geteuid().is_root() && !self.uid.is_root()
+    }
+
     /// Becomes this user for good. Root stays root, and who is not root has nothing to drop.
     pub fn become_it(&self) -> Result<()> {
-        if !geteuid().is_root() || self.uid.is_root() {
+        if !self.is_less_than_we() {
             return Ok(());
         }
         setgroups(&[self.gid]).during("setgroups", self.gid)?;

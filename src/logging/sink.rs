@@ -84,10 +84,14 @@ pub fn end_hand_over() {
 }
 
 /// A log file to append to; made when it is not there, for its owner and group to read.
-pub fn open_file(path: &Path) -> Result<Sink> {
+///
+/// `no_link`: root is going to become somebody, who may own the folder: a symbolic link there could lead root
+/// to any file.
+pub fn open_file(path: &Path, no_link: bool) -> Result<Sink> {
     let mut options = OpenOptions::new();
     // A FIFO must not hold us, a terminal not become ours.
-    options.append(true).mode(0o640).custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK);
+    let flags = libc::O_NOCTTY | libc::O_NONBLOCK | if no_link { libc::O_NOFOLLOW } else { 0 };
+    options.append(true).mode(0o640).custom_flags(flags);
     let (file, ours) = match options.create_new(true).open(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (options.create_new(false).open(path), false),
         made => (made, true),
@@ -95,7 +99,10 @@ pub fn open_file(path: &Path) -> Result<Sink> {
     let file = file.map_err(|error| Error::File {
         path: path.into(),
         what: "log file",
-        reason: describe(errno_of(&error)),
+        reason: match errno_of(&error) {
+            Errno::ELOOP if no_link => "is a symbolic link: refused under --user".into(),
+            errno => describe(errno),
+        },
         hint: "로그 파일의 경로와 쓰기 권한을 확인하십시오. 디렉터리는 미리 만들어 두어야 합니다.".into(),
     })?;
     Ok(Sink::File { file, path: path.into(), ours })
@@ -113,7 +120,11 @@ pub fn give_to(user: Uid, group: Gid) -> Result<()> {
 /// `socket(AF_UNIX, SOCK_DGRAM)` → `connect("/dev/log")`: syslog(3) does no more.
 pub fn open_syslog() -> Result<Sink> {
     let socket = socket_unix().during("socket", SYSLOG)?;
-    connect_unix(socket.as_fd(), SYSLOG).during("connect", SYSLOG)?;
+    connect_unix(socket.as_fd(), SYSLOG).map_err(|errno| Error::Refused {
+        what: format!("connect({SYSLOG})"),
+        reason: describe(errno),
+        hint: "이 컴퓨터에서는 syslog가 실행 중이지 않습니다. --log-file로 로그를 쓸 파일을 지정하십시오.".into(),
+    })?;
     Ok(Sink::Syslog(File::from(socket)))
 }
 
@@ -125,7 +136,7 @@ pub fn reopen() -> Result<bool> {
         Sink::Syslog(_) => None,
         Sink::Stderr | Sink::Relay(_) => return Ok(false),
     };
-    divert(path.map_or_else(open_syslog, |path| open_file(&path))?);
+    divert(path.map_or_else(open_syslog, |path| open_file(&path, false))?);
     Ok(true)
 }
 

@@ -101,7 +101,7 @@ impl<'a> Echo<'a> {
                 waited => waited.during("poll", self.local)?,
             };
             let [signalled, ready] = fds.map(|fd| fd.revents().is_none_or(|events| !events.is_empty()));
-            if let Some(signal) = signalled.then(|| self.hear_signals()).flatten() {
+            if let Some(signal) = signalled.then(|| self.hear_signal()).flatten() {
                 return Ok(signal);
             }
             if ready && self.pending.is_none() {
@@ -111,17 +111,20 @@ impl<'a> Echo<'a> {
         }
     }
 
-    /// The signal to stop by, if one has come. There are no children to hear of.
-    fn hear_signals(&mut self) -> Option<Signal> {
-        while let Some(signal) = self.signals.next() {
-            match signal {
-                Signal::SIGCHLD => {}
-                Signal::SIGUSR1 => log::info!("SIGUSR1: {}", self.counts),
-                Signal::SIGHUP if !self.terminal.has_gone() => reopen_log(),
-                signal => return Some(signal),
+    /// One a round; the signal to stop by, if it was that. There are no children to hear of.
+    fn hear_signal(&mut self) -> Option<Signal> {
+        match self.signals.next_from()? {
+            (Signal::SIGCHLD, _) => None,
+            (Signal::SIGUSR1, _) => {
+                log::info!("SIGUSR1: {}", self.counts);
+                None
             }
+            (Signal::SIGHUP, sender) if !self.terminal.has_gone(sender) => {
+                reopen_log();
+                None
+            }
+            (signal, _) => Some(signal),
         }
-        None
     }
 
     /// recvfrom(), or, where many addresses are bound, recvmsg(): only that tells which of them was asked.

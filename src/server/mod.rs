@@ -59,9 +59,10 @@ pub fn run(args: &ServerArgs) -> Result<()> {
     let _ = prctl::set_name(c"sockstep"); // what ss -p, ps and top print
     let args = &prepared(args)?;
     let keylog = if args.keylog { Some(KeyLog::open()?) } else { None };
+    let user = whom_to_become(args)?;
     let start = Start {
-        user: whom_to_become(args)?,
-        log: where_to_log(args)?,
+        log: where_to_log(args, user.as_ref())?,
+        user,
         tls: tls_context(args, keylog.as_ref())?,
         keylog,
         socket: if args.udp { open_socket(args)? } else { open_listener(args)? },

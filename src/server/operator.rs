@@ -12,6 +12,7 @@ use super::parent::{GOODBYE, Parent};
 use super::start::tls_context;
 use crate::lifecycle::close;
 use crate::logging;
+use crate::signal::Sender;
 
 impl Parent<'_> {
     /// First signal: the port closes, children flush and say goodbye. Second: no more patience.
@@ -33,9 +34,9 @@ impl Parent<'_> {
         self.stop_by = Some(now + GOODBYE);
     }
 
-    /// SIGHUP: the terminal has gone, or somebody wants the files read again; the terminal knows which.
-    pub fn hang_up(&mut self, now: Instant) {
-        match (self.stop_by, self.terminal.has_gone()) {
+    /// SIGHUP: the terminal has gone, or somebody wants the files read again; terminal and sender know which.
+    pub fn hang_up(&mut self, sender: Sender, now: Instant) {
+        match (self.stop_by, self.terminal.has_gone(sender)) {
             (Some(_), _) => {} // a shell that ends sends one, and then the kernel another
             (None, true) => self.stop(Signal::SIGHUP, now),
             (None, false) => self.reload(),

@@ -116,7 +116,7 @@ impl<'a> Parent<'a> {
             for event in &events[..count] {
                 match event.data() {
                     LISTENER => self.admit(now)?,
-                    SIGNALS => self.hear_signals(now),
+                    SIGNALS => self.hear_signal(now),
                     id => self.hear_child(id as Id, event.events(), now),
                 }
             }
@@ -194,14 +194,14 @@ impl<'a> Parent<'a> {
         }
     }
 
-    fn hear_signals(&mut self, now: Instant) {
-        while let Some(signal) = self.signals.next() {
-            match signal {
-                Signal::SIGCHLD => self.reap(),
-                Signal::SIGHUP => self.hang_up(now),
-                Signal::SIGUSR1 => self.list_clients(),
-                signal => self.stop(signal, now),
-            }
+    /// One a round, so that who sends signals without a pause holds nobody up; epoll reports the next.
+    fn hear_signal(&mut self, now: Instant) {
+        match self.signals.next_from() {
+            Some((Signal::SIGCHLD, _)) => self.reap(),
+            Some((Signal::SIGHUP, sender)) => self.hang_up(sender, now),
+            Some((Signal::SIGUSR1, _)) => self.list_clients(),
+            Some((signal, _)) => self.stop(signal, now),
+            None => {}
         }
     }
 }

@@ -96,9 +96,13 @@ pub fn whom_to_become(args: &ServerArgs) -> Result<Option<User>> {
 }
 
 /// `None`: on standard error, as it is.
-pub fn where_to_log(args: &ServerArgs) -> Result<Option<Sink>> {
+pub fn where_to_log(args: &ServerArgs, user: Option<&User>) -> Result<Option<Sink>> {
     match &args.log_file {
-        Some(path) => logging::open_file(path).map(Some),
+        Some(path) => {
+            let log = logging::open_file(path, user.is_some_and(User::is_less_than_we))?;
+            args.pid_file.as_ref().map_or(Ok(()), |pid_file| PidFile::refuse_as_log(pid_file, path))?;
+            Ok(Some(log))
+        }
         None if args.daemon => logging::open_syslog().map(Some),
         None => Ok(None),
     }

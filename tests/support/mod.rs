@@ -1,6 +1,7 @@
 //! What every test needs: the real binary, real sockets, deadlines, and nothing left behind.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
+pub mod daemon;
 pub mod program;
 pub mod tls;
 
@@ -89,9 +90,7 @@ impl Server {
 
     /// The pids of its children, zombies included.
     pub fn children(&self) -> Vec<i32> {
-        let path = format!("/proc/{0}/task/{0}/children", self.pid());
-        let pids = std::fs::read_to_string(path).unwrap_or_default();
-        pids.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+        children(self.pid())
     }
 
     pub fn wait_for_children(&self, count: usize) -> Vec<i32> {
@@ -128,6 +127,12 @@ impl Drop for Server {
             eprintln!("--- server log ---\n{}", self.log());
         }
     }
+}
+
+/// The pids of a process's children, zombies included.
+pub fn children(pid: i32) -> Vec<i32> {
+    let pids = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    pids.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
 }
 
 /// False when the process has ended, even if nobody has waited for it.
@@ -284,6 +289,8 @@ pub fn run(command: &mut Command, input: &[u8]) -> Finished {
         }
         std::thread::sleep(Duration::from_millis(5));
     };
+    // A process that it has left behind must hold neither pipe.
+    eventually("the end of its output", || out.is_finished() && err.is_finished());
     writer.join().unwrap();
     Finished { status, out: out.join().unwrap(), err: String::from_utf8_lossy(&err.join().unwrap()).into_owned() }
 }

@@ -27,14 +27,18 @@ pub type TlsPeer = Peer<SslStream<TcpStream>>;
 
 impl TlsPeer {
     pub fn connect(server: &Server) -> TlsPeer {
+        TlsPeer::over(server.connect().stream)
+    }
+
+    /// A handshake over this connection.
+    pub fn over(tcp: TcpStream) -> TlsPeer {
         let mut connector = SslConnector::builder(SslMethod::tls_client()).unwrap();
         connector.set_ca_file(cert("ca.pem")).unwrap();
-        TlsPeer::over(connector, server)
+        TlsPeer::with(connector, tcp)
     }
 
     /// With what else `connector` brings.
-    pub fn over(connector: SslConnectorBuilder, server: &Server) -> TlsPeer {
-        let tcp = server.connect().stream;
+    pub fn with(connector: SslConnectorBuilder, tcp: TcpStream) -> TlsPeer {
         Peer { stream: connector.build().connect("127.0.0.1", tcp).unwrap(), read: Vec::new() }
     }
 
