@@ -6,7 +6,7 @@
 
 use std::fs::{File, FileType, OpenOptions};
 use std::io::{self, IsTerminal, Write, stderr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +15,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use log::LevelFilter;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::MsgFlags;
 use nix::unistd::{Gid, Uid, fchown};
 
 use crate::error::{During, Error, Result, describe, errno_of};
@@ -133,11 +132,11 @@ pub fn reopen() -> Result<bool> {
     Ok(true)
 }
 
-/// Set once: a service manager's socket, to which send(2) may refuse to wait, call by call.
+/// Set once: a service manager's socket. While poll(2) calls one writable, most of its buffer is free.
 static STDERR_IS_SOCKET: AtomicBool = AtomicBool::new(false);
 
 /// A pipe or a terminal under fd 2 gets an open file description of its own, whose O_NONBLOCK is
-/// not shared with the shell. A socket cannot be opened again: each write to it is made not to wait.
+/// not shared with the shell. A socket cannot be opened again: each write asks first whether there is room.
 /// Anything else is used as it is: writing to a file does not wait.
 ///
 /// It takes over number 2: a child keeps 0, 1, 2 and its two sockets, and nothing else.
@@ -159,11 +158,12 @@ struct StandardError;
 
 impl Write for StandardError {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if STDERR_IS_SOCKET.load(Ordering::Relaxed) {
-            Ok(nix::sys::socket::send(stderr().as_raw_fd(), line, MsgFlags::MSG_DONTWAIT)?)
-        } else {
-            stderr().write(line)
+        if STDERR_IS_SOCKET.load(Ordering::Relaxed)
+            && poll(&mut [PollFd::new(self.as_fd(), PollFlags::POLLOUT)], PollTimeout::ZERO) == Ok(0)
+        {
+            return Err(io::ErrorKind::WouldBlock.into());
         }
+        stderr().write(line)
     }
 
     fn flush(&mut self) -> io::Result<()> {
