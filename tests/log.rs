@@ -71,3 +71,20 @@ fn a_child_with_a_log_file_says_nothing_on_standard_error() {
     eventually("the end of the child", || std::fs::read_to_string(&log).unwrap().contains("client left"));
     assert!(!server.log().contains("[c1 "), "{}", server.log());
 }
+
+#[test]
+fn a_log_file_that_may_not_grow_any_more_stops_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    let mut command = Command::new("prlimit");
+    command.args(["--fsize=1000", BIN, "server", "--listen", "127.0.0.1:0", "--log-file", log.to_str().unwrap()]);
+    let mut server = Server::from_command(command);
+    for n in 0..20 {
+        let mut peer = server.connect();
+        peer.send(format!("{n}\n"));
+        assert_eq!(peer.line(), n.to_string());
+    }
+    assert_eq!(std::fs::metadata(&log).unwrap().len(), 1000);
+    server.signal(Signal::SIGTERM);
+    assert_eq!(server.wait().code(), Some(0));
+}
