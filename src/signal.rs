@@ -48,6 +48,7 @@ impl Watch {
             }
         }
         dispose(Signal::SIGPIPE, SigHandler::SigIgn)?;
+        dispose(Signal::SIGXFSZ, SigHandler::SigIgn)?; // a log file that has reached `ulimit -f`: EFBIG will do
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&ours), None)?;
         SignalFd::with_flags(&ours, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map(Watch)
     }

@@ -282,6 +282,26 @@ fn a_fifth_connection_closes_the_oldest_and_no_other() {
 }
 
 #[test]
+fn a_fifth_connection_closes_the_oldest_even_when_that_does_not_read() {
+    let class = Class::new();
+    let server = class.server("relay", &[]);
+    let card = class.card("철수");
+    let mut oldest = card.join(&server, "철수");
+    let words = format!("/to 철수 {}\n", "x".repeat(4000));
+    let mut asked = 0;
+    // Its own words come back until its buffers are full; then its child is not read from any more.
+    oldest.stream.get_ref().set_write_timeout(Some(std::time::Duration::from_millis(700))).unwrap();
+    while asked < 16 * 1024 * 1024 && std::io::Write::write_all(&mut oldest.stream, words.as_bytes()).is_ok() {
+        asked += words.len();
+    }
+    let stuck = server.wait_for_children(1);
+    let _others: Vec<TlsPeer> = (0..4).map(|_| card.join(&server, "철수")).collect();
+    eventually("the end of the oldest connection", || !is_running(stuck[0]));
+    assert_eq!(server.wait_for_children(4).len(), 4);
+    server.wait_for_log("did not end in time: killed");
+}
+
+#[test]
 fn a_connection_that_is_closed_so_may_go_on_talking_and_breaks_no_rule() {
     use std::io::Write;
     let class = Class::new();

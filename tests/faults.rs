@@ -60,6 +60,17 @@ fn when_the_parent_is_killed_the_children_go_too() {
 }
 
 #[test]
+fn nobody_is_called_slow_when_the_parent_is_killed() {
+    let server = Server::start(&RELAY);
+    let mut peers: Vec<Peer> = (0..30).map(|_| server.join()).collect();
+    server.signal(Signal::SIGKILL);
+    for peer in &mut peers {
+        let words = peer.rest();
+        assert!(words.lines().all(|line| line.ends_with("들어왔습니다.")), "{words}");
+    }
+}
+
+#[test]
 fn five_hundred_resets_between_connect_and_accept_hurt_nobody() {
     let server = Server::start(&RELAY);
     let mut witness = server.join();

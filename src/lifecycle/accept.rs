@@ -25,9 +25,10 @@ pub enum AcceptError {
     Nobody,
     /// This one connection died in the queue, or a network error of its was pending: take the next.
     Lost(Errno),
-    /// No descriptor or memory (EMFILE, ENFILE, ENOBUFS, ENOMEM): pause, it will stay in the queue.
+    /// No descriptor or memory (EMFILE, ENFILE, ENOBUFS, ENOMEM), or what no manual foresees (a security
+    /// module's EACCES): pause, it will stay in the queue, and who is here already is not concerned.
     Exhausted(Errno),
-    /// The listener itself is broken (EBADF, EINVAL, ENOTSOCK, …).
+    /// The listener itself is broken (EBADF, EFAULT, EINVAL, ENOTSOCK).
     Fatal(Errno),
 }
 
@@ -54,8 +55,8 @@ fn meaning(errno: Errno) -> AcceptError {
         | Errno::ENETUNREACH
         | Errno::ETIMEDOUT
         | Errno::EPERM => AcceptError::Lost(errno),
-        Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM => AcceptError::Exhausted(errno),
-        errno => AcceptError::Fatal(errno),
+        Errno::EBADF | Errno::EFAULT | Errno::EINVAL | Errno::ENOTSOCK => AcceptError::Fatal(errno),
+        errno => AcceptError::Exhausted(errno),
     }
 }
 
@@ -83,7 +84,9 @@ mod tests {
         assert_eq!(meaning(Errno::EAGAIN), AcceptError::Nobody);
         assert_eq!(meaning(Errno::ECONNABORTED), AcceptError::Lost(Errno::ECONNABORTED));
         assert_eq!(meaning(Errno::EHOSTUNREACH), AcceptError::Lost(Errno::EHOSTUNREACH));
-        assert_eq!(meaning(Errno::EMFILE), AcceptError::Exhausted(Errno::EMFILE));
+        for errno in [Errno::EMFILE, Errno::EACCES, Errno::EIO] {
+            assert_eq!(meaning(errno), AcceptError::Exhausted(errno));
+        }
         assert_eq!(meaning(Errno::EBADF), AcceptError::Fatal(Errno::EBADF));
     }
 }

@@ -46,6 +46,8 @@ pub struct Hub {
     pub(super) keys_logged: bool,
     /// Bytes in all outboxes.
     pub(super) private_bytes: usize,
+    /// Members that were asked to go, whether they listen or not.
+    pub(super) dismissed: Vec<Id>,
     /// The newest member there has been.
     pub(super) newest: Id,
     /// Since when the log has been more than half full without a break, after it was full.
@@ -87,6 +89,7 @@ impl Hub {
             certified: rules.certified.then(Certified::default),
             keys_logged: rules.keys_logged,
             private_bytes: 0,
+            dismissed: Vec::new(),
             newest: 0,
             full_since: None,
             news: false,
@@ -106,6 +109,11 @@ impl Hub {
     /// True once after anything that calls for a round of deliveries.
     pub fn take_news(&mut self) -> bool {
         std::mem::take(&mut self.news)
+    }
+
+    /// Those who have been dismissed since this was last asked: whoever does not listen would stay for ever.
+    pub fn take_dismissed(&mut self) -> Vec<Id> {
+        std::mem::take(&mut self.dismissed)
     }
 
     /// Takes one packet from a child.

@@ -57,6 +57,7 @@ impl Hub {
         if let Some(member) = self.members.get_mut(&id) {
             member.leaving = true;
         }
+        self.dismissed.push(id);
     }
 
     pub(super) fn rename(&mut self, id: Id, name: &str, now: Instant) {

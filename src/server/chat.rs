@@ -29,6 +29,9 @@ const HALF_CLOSED: Duration = Duration::from_secs(5);
 /// And this long when it does not take what there is.
 const HALF_CLOSED_STUCK: Duration = Duration::from_secs(60);
 
+/// The relay pair ends before SIGKILL comes (PR_SET_PDEATHSIG) when the parent dies: who is alive after this was cut off.
+const FATE: Duration = Duration::from_millis(100);
+
 const SENT_ALL: &str =
     "* 보내기를 마치셨습니다. 다른 사람의 말은 계속 전해 드리며, 5초 동안 전할 말이 없으면 연결을 닫습니다.\n";
 const TLS_ON_PLAIN: &str = "! 이 포트는 TLS를 쓰지 않습니다. --tls 없이 다시 접속하십시오.\n";
@@ -151,6 +154,7 @@ impl Chat<'_, '_> {
     /// One round: hub to client, client to hub, then what has to be written.
     fn turn(&mut self, ready: Ready, buf: &mut [u8], began: Instant) -> Option<Ending> {
         if ready.relay_cut() {
+            std::thread::sleep(FATE); // or the parent has died, and nobody was slow
             return self.end_now(TOO_SLOW, Ending::Slow);
         }
         if signal::asked_to_stop() {

@@ -11,8 +11,8 @@ use crate::error::describe;
 use crate::logging::{LOG_PACKET, write_down};
 use crate::relay::{FromPair, Id};
 
-/// A child that was cut off has this long to tell its client, then it is killed.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+/// A child that was cut off or dismissed has this long to tell its client, then it is killed.
+pub const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// What reading one packet came to.
 enum Heard {

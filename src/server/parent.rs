@@ -16,6 +16,7 @@ use openssl::ssl::SslContext;
 
 use super::admit::Door;
 use super::client::{Client, Runner};
+use super::deliver::LAST_WORDS;
 use crate::cli::ServerArgs;
 use crate::error::{During, Result, describe};
 use crate::limits;
@@ -185,6 +186,7 @@ impl<'a> Parent<'a> {
         for id in self.hub.overdue(now) {
             self.cut_off(id, now);
         }
+        self.kill_at.extend(self.hub.take_dismissed().into_iter().map(|id| (now + LAST_WORDS, id)));
         let (late, later) = self.kill_at.drain(..).partition::<Vec<_>, _>(|(when, _)| *when <= now);
         self.kill_at = later;
         late.into_iter().for_each(|(_, id)| self.kill_late(id));
