@@ -37,6 +37,35 @@ fn a_pid_file_that_nobody_holds_is_taken_over_and_its_number_never_believed() {
     }
 }
 
+/// Who may read the file may lock it as a reader. That makes nobody a daemon, and nobody is signalled for it.
+#[test]
+fn a_readers_lock_is_no_daemon_and_a_start_says_that_it_is_in_the_way() {
+    let home = Home::new();
+    fs::write(home.pid_file(), "").unwrap();
+    let reader = fs::File::open(home.pid_file()).unwrap();
+    let lock = libc::flock { l_type: libc::F_RDLCK as i16, l_whence: 0, l_start: 0, l_len: 0, l_pid: 0 };
+    nix::fcntl::fcntl(&reader, nix::fcntl::FcntlArg::F_SETLK(&lock)).unwrap(); // this process: a signal would end it
+    assert_eq!(home.control("status").code(), 3);
+    assert_eq!(home.control("reload").code(), 7);
+    assert_eq!(home.control("stop").code(), 0);
+    let done = run(&mut home.command(&[]), b"");
+    assert_eq!((done.code(), done.text().as_str()), (1, ""));
+    assert!(done.err.contains("held by somebody whom the kernel does not name"), "{}", done.err);
+    drop(reader);
+    Daemon::start_in(&home, &[]).serves();
+}
+
+#[test]
+fn a_pid_file_with_a_second_name_is_refused() {
+    let home = Home::new();
+    fs::write(home.path("precious"), "").unwrap();
+    fs::hard_link(home.path("precious"), home.pid_file()).unwrap();
+    let done = run(&mut home.command(&[]), b"");
+    assert_eq!(done.code(), 1);
+    assert!(done.err.contains("has another name as well (a hard link): refused"), "{}", done.err);
+    assert_eq!(home.read("precious"), "");
+}
+
 #[test]
 fn what_a_killed_daemon_leaves_is_no_obstacle() {
     let home = Home::new();

@@ -7,8 +7,7 @@
 //! - Manual: pidfd_open(2), pidfd_send_signal(2), signal(7)
 //! - Standard: LSB 3.1, Init Script Actions (the exit codes 3, 4 and 7)
 
-use std::fmt::Display;
-use std::io::{Write, stdout};
+use std::io::{self, Write, stdout};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -39,9 +38,9 @@ pub fn status(pid_file: &Path) -> Result<u8> {
     };
     say("데몬이 실행 중입니다.");
     let stat = proc::stat(pid);
-    let of_stat = |value: fn(&proc::Stat) -> String| stat.as_ref().map(value).map_err(ToString::to_string);
+    let of_stat = |value: fn(&proc::Stat) -> String| stat.as_ref().map(value).map_err(|error| error.kind().into());
     let place = |file: &str| format!("/proc/{pid}/{file}");
-    row("PID", std::io::Result::Ok(pid.to_string()), &format!("{}의 잠금, fcntl(F_GETLK)", pid_file.display()));
+    row("PID", Ok(pid.to_string()), &format!("{}의 잠금, fcntl(F_GETLK)", pid_file.display()));
     row("PPID", of_stat(|stat| stat.ppid.to_string()), &(place("stat") + "의 4번째 값"));
     row("세션", of_stat(|stat| stat.session.to_string()), &(place("stat") + "의 6번째 값"));
     let terminal = of_stat(|stat| stat.terminal().unwrap_or_else(|| "없음".into()));
@@ -131,8 +130,12 @@ fn not_running(pid_file: &Path) -> String {
 }
 
 /// One row: what it is, its value, and where that can be seen.
-fn row(name: &str, value: std::result::Result<String, impl Display>, place: &str) {
-    let value = value.unwrap_or_else(|error| format!("알 수 없음 ({error})"));
+fn row(name: &str, value: io::Result<String>, place: &str) {
+    let value = value.unwrap_or_else(|error| match error.kind() {
+        // Who has been root is not to be looked into, not even by the user that it is now (proc(5), dumpable).
+        io::ErrorKind::PermissionDenied => "알 수 없음 (root만 볼 수 있습니다)".into(),
+        _ => format!("알 수 없음 ({error})"),
+    });
     say(&format!("  {}{} {place}", padded(name, COLUMNS.0), padded(&value, COLUMNS.1)));
 }
 
@@ -149,12 +152,12 @@ fn user_name(uid: nix::unistd::Uid) -> String {
     }
 }
 
-fn listening(pid: Pid) -> std::io::Result<String> {
+fn listening(pid: Pid) -> io::Result<String> {
     let sockets: Vec<String> = proc::listening(pid)?.iter().map(ToString::to_string).collect();
     Ok(if sockets.is_empty() { "없음".into() } else { sockets.join(", ") })
 }
 
-fn clients(pid: Pid) -> std::io::Result<String> {
+fn clients(pid: Pid) -> io::Result<String> {
     let udp = proc::listening(pid).is_ok_and(|sockets| sockets.iter().any(|socket| socket.protocol == "UDP"));
     if udp {
         Ok("없음 (UDP에는 연결이 없습니다)".into())

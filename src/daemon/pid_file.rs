@@ -78,6 +78,9 @@ impl PidFile {
             if !is_at(&file, path) {
                 continue; // whoever held it has removed it while we were waiting for the lock
             }
+            if file.metadata().is_ok_and(|meta| meta.nlink() > 1) {
+                return Err(failed(path, "has another name as well (a hard link): refused".into()));
+            }
             refuse_foreign_text(&file, path)?;
             let pid_file = PidFile { file, path: path.into() };
             pid_file.write().map_err(|error| failed(path, describe(errno_of(&error))))?;
@@ -117,7 +120,8 @@ pub fn holder(path: &Path) -> Result<Option<Pid>> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         opened => regular(path, opened)?,
     };
-    let mut lock = write_lock();
+    // Asked as a reader: a reader's lock, which everybody may take who may read the file, makes nobody a daemon.
+    let mut lock = libc::flock { l_type: libc::F_RDLCK as i16, ..write_lock() };
     fcntl(file.as_fd(), FcntlArg::F_GETLK(&mut lock)).map_err(|errno| failed(path, describe(errno)))?;
     match (i32::from(lock.l_type), lock.l_pid) {
         (libc::F_UNLCK, _) => Ok(None),
