@@ -1,12 +1,13 @@
 //! The log: one line an event, with time, level, role and pid.
 //!
-//! It goes to standard error; as a daemon, to a file or to syslog (`sink.rs`). There it belongs to the
+//! It goes to standard error; as a daemon, to a file or to syslog (`sink.rs`); `patient.rs` writes. There it belongs to the
 //! parent alone: a child hands its lines over through the relay pair, so that it keeps no descriptor
 //! of the log, and a log that is opened anew is a new one for everybody.
 //!
 //! - Notes: notes/13-daemon.md
 //! - Manual: syslog(3), unix(7), open(2) (O_APPEND)
 
+mod patient;
 mod sink;
 
 use std::fmt::Write as _;
@@ -40,9 +41,9 @@ pub fn become_child(id: u32, relay: BorrowedFd<'_>) {
 
 /// Sets the log up: `level` unless RUST_LOG says otherwise.
 pub fn init(role: &'static str, level: &str) {
-    sink::make_stderr_nonblocking();
+    patient::make_stderr_nonblocking();
     Builder::from_env(Env::default().default_filter_or(level))
-        .target(Target::Pipe(Box::new(sink::Patient::default())))
+        .target(Target::Pipe(Box::new(patient::Patient::default())))
         .format(move |buf, record| match form() {
             Form::Terminal => terminal_line(buf, role, record),
             Form::Syslog => syslog_line(buf, record),

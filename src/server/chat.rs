@@ -12,6 +12,7 @@ use super::child::Setup;
 use super::command::obey;
 use super::ending::{Ending, farewell};
 use super::lines::Lines;
+use super::notices::{BYE, CHILD_ENDS, SENT_ALL, TLS_ON_PLAIN, TOO_IDLE, TOO_SLOW};
 use super::outgoing::{OUT_ENOUGH_BYTES, Outgoing};
 use super::uplink::Uplink;
 use super::wait::{LOSS_ONLY, Ready, Waiter};
@@ -28,17 +29,9 @@ const OUT_MOST_BYTES: usize = OUT_ENOUGH_BYTES + 2 * RELAY_MAX_BYTES;
 const HALF_CLOSED: Duration = Duration::from_secs(5);
 /// And this long when it does not take what there is.
 const HALF_CLOSED_STUCK: Duration = Duration::from_secs(60);
-
-/// The relay pair ends before SIGKILL comes (PR_SET_PDEATHSIG) when the parent dies: who is alive after this was cut off.
+/// When the parent dies, the relay pair ends before SIGKILL comes (PR_SET_PDEATHSIG): who lives on after this
+/// was cut off.
 const FATE: Duration = Duration::from_millis(100);
-
-const SENT_ALL: &str =
-    "* 보내기를 마치셨습니다. 다른 사람의 말은 계속 전해 드리며, 5초 동안 전할 말이 없으면 연결을 닫습니다.\n";
-const TLS_ON_PLAIN: &str = "! 이 포트는 TLS를 쓰지 않습니다. --tls 없이 다시 접속하십시오.\n";
-const TOO_SLOW: &str = "! 받는 속도가 너무 느려서 연결을 끊습니다.\n";
-const TOO_IDLE: &str = "! 오랫동안 아무 말씀이 없어서 연결을 끊습니다.\n";
-const BYE: &str = "* 안녕히 가십시오.\n";
-const CHILD_ENDS: &str = "* 이 연결을 맡은 자식 프로세스가 종료됩니다.\n";
 
 struct Chat<'a, 'fd> {
     transport: Transport<'fd>,

@@ -20,6 +20,7 @@ use openssl::x509::X509;
 
 use super::ending::{Ending, farewell};
 use super::identity::{introduce, name_in};
+use super::notices::PLAIN_ON_TLS;
 use super::wait::Waiter;
 use super::{chat, echo};
 use crate::cli::{Mode, ServerArgs};
@@ -33,8 +34,6 @@ use crate::transport::Transport;
 
 /// First byte of a TLS record that carries a handshake message (RFC 8446 §5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
-
-const PLAIN_ON_TLS: &str = "! 이 포트는 TLS를 씁니다. 평문으로는 통신할 수 없습니다. --tls를 붙여 다시 접속하십시오.\n";
 
 /// What a child has to know about the connection that it serves.
 pub struct Setup<'a> {

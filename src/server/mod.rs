@@ -26,6 +26,7 @@ mod echo;
 mod ending;
 mod identity;
 mod lines;
+mod notices;
 mod operator;
 mod outgoing;
 mod parent;
