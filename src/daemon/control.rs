@@ -133,7 +133,7 @@ fn not_running(pid_file: &Path) -> String {
 fn row(name: &str, value: io::Result<String>, place: &str) {
     let value = value.unwrap_or_else(|error| match error.kind() {
         // Who has been root is not to be looked into, not even by the user that it is now (proc(5), dumpable).
-        io::ErrorKind::PermissionDenied => "알 수 없음 (root만 볼 수 있습니다)".into(),
+        io::ErrorKind::PermissionDenied => "알 수 없음 (root로 확인하십시오)".into(),
         _ => format!("알 수 없음 ({error})"),
     });
     say(&format!("  {}{} {place}", padded(name, COLUMNS.0), padded(&value, COLUMNS.1)));
