@@ -119,9 +119,8 @@ impl Ready {
         let ready = outcome.and_then(|value| {
             let_go_of_standard_files()?;
             let told = write!(&self.0, "{READY}{}", std::process::id());
-            let told = told.map_err(|error| errno_of(&error)).during("write", "pipe to the starter");
             // EPIPE: it was stopped, and nobody would know of us.
-            told.inspect_err(|error| log::error!("{error}: not started")).map(|()| value)
+            told.map_err(|error| errno_of(&error)).during("write", "pipe to the starter").map(|()| value)
         });
         ready.map_err(|error| {
             log::error!("not started: {error}");

@@ -55,7 +55,7 @@ impl Announcement<'_> {
     }
 }
 
-/// The addresses to connect to: 0.0.0.0 and [::] stand for all of this machine's, and are none themselves.
+/// The addresses to connect to: `0.0.0.0` and `[::]` stand for all of this machine's, and are none themselves.
 fn reached_at(local: SocketAddr) -> Vec<SocketAddr> {
     if !local.ip().is_unspecified() {
         return vec![local];
