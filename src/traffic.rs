@@ -1,15 +1,16 @@
-//! How much each connection has moved: counters in memory that parent and children share.
+//! How much each connection has moved: counters in memory that parent and children share. And one word of the
+//! parent's: that it has cut a child off, as the end of a relay pair looks the same when the parent has died.
 //!
 //! A child counts what it receives and sends; the parent, which sees none of it, reads the numbers when
 //! somebody asks (SIGUSR1). A page of `MAP_SHARED` memory is the same page on both sides of fork(), so that
 //! counting costs no call and even a stopped child has its numbers. A child could write nonsense into it,
-//! also into another's place: numbers for people to look at, on which nothing depends.
+//! also into another's place: numbers for people to look at, and the words of a goodbye; nothing else depends on it.
 //!
 //! - Notes: notes/09-fork.md
 //! - Manual: mmap(2) (MAP_SHARED, MAP_ANONYMOUS), shm_overview(7)
 
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous};
 
@@ -19,6 +20,7 @@ use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous};
 pub struct Traffic {
     received: AtomicU64,
     sent: AtomicU64,
+    cut_off: AtomicBool,
 }
 
 impl Traffic {
@@ -28,6 +30,15 @@ impl Traffic {
 
     pub fn count_sent(&self, bytes: usize) {
         self.sent.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// To be said before the relay pair is cut: then the child knows why.
+    pub fn mark_cut_off(&self) {
+        self.cut_off.store(true, Ordering::Release);
+    }
+
+    pub fn was_cut_off(&self) -> bool {
+        self.cut_off.load(Ordering::Acquire)
     }
 
     /// Received and sent so far.
@@ -59,11 +70,12 @@ impl Places {
         Ok(Places { free: places.iter().rev().collect() })
     }
 
-    /// A place of one's own, with both numbers 0; `None` when more are asked for than there are.
+    /// A place of one's own, as new; `None` when more are asked for than there are.
     pub fn take(&mut self) -> Option<&'static Traffic> {
         let place = self.free.pop()?;
         place.received.store(0, Ordering::Relaxed);
         place.sent.store(0, Ordering::Relaxed);
+        place.cut_off.store(false, Ordering::Relaxed);
         Some(place)
     }
 
@@ -83,8 +95,10 @@ mod tests {
         assert!(places.take().is_none());
         first.count_received(5);
         second.count_sent(7);
+        first.mark_cut_off();
         assert_eq!((first.so_far(), second.so_far()), ((5, 0), (0, 7)));
+        assert_eq!((first.was_cut_off(), second.was_cut_off()), (true, false));
         places.give_back(Some(first));
-        assert_eq!(places.take().map(Traffic::so_far), Some((0, 0)));
+        assert_eq!(places.take().map(|place| (place.so_far(), place.was_cut_off())), Some(((0, 0), false)));
     }
 }

@@ -90,6 +90,33 @@ fn only_tls_1_2(command: &mut Command, dir: &Path) {
     command.env("OPENSSL_CONF", path);
 }
 
+/// SIGHUP reads the clients' CA anew as well: who is in stays, and newcomers are judged by the new one.
+#[test]
+fn a_reload_takes_the_new_ca_of_the_clients_and_keeps_who_is_in() {
+    let class = Class::new();
+    let old = class.card("철수");
+    let server = class.server("relay", &[]);
+    let mut inside = old.join(&server, "철수");
+    let reload = |said: &str| {
+        server.signal(nix::sys::signal::Signal::SIGHUP);
+        server.wait_for_log(said);
+    };
+    fs::write(&class.ca_pem, "안녕\n").unwrap();
+    reload("ca.pem: no certificate in this file: the old certificate stays");
+    old.join(&server, "철수");
+    inside.line_with("들어왔습니다");
+
+    let next = Issued::ca("next class");
+    next.write(class.dir.path(), "ca");
+    let new = class.keep("영희", &Issued::leaf("영희", &[], -1..10, Some(&next)));
+    reload("SIGHUP: certificate and key read anew");
+    new.join(&server, "영희").send("안녕하십니까\n");
+    inside.line_with("[영희] 안녕하십니까");
+    let refused = run(&mut tls_client(&server, &old.ours()), QUIT);
+    assert_refused(&refused, "unknown ca", "--cert");
+    server.wait_for_log("client certificate refused: ");
+}
+
 #[test]
 fn a_certificate_of_the_ca_gets_in_and_its_name_is_the_name() {
     let class = Class::new();

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod support;
+#[path = "support/udp.rs"]
+mod udp;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -19,7 +21,7 @@ use support::daemon::*;
 use support::tls::TlsPeer;
 use support::*;
 
-/// Every kind of server: echo and relay, plain and over TLS, with and without fork().
+/// Every kind of server: echo and relay, plain and over TLS, with and without fork(); and UDP.
 fn kinds() -> Vec<Vec<String>> {
     let (pem, key) = (cert("server.pem"), cert("server.key"));
     let tls = ["--tls", "--cert", &pem, "--key", &key];
@@ -28,6 +30,7 @@ fn kinds() -> Vec<Vec<String>> {
         &["--mode", "relay"],
         &["--no-fork"],
         &["--mode", "relay", "--no-fork"],
+        &["--udp"],
         &[&["--mode", "relay"], &tls[..]].concat(),
         &[&["--mode", "echo"], &tls[..]].concat(),
     ];
@@ -39,6 +42,9 @@ fn start(kind: &[String]) -> Daemon {
 }
 
 fn says_something_to(daemon: &Daemon, kind: &[String]) {
+    if kind.iter().any(|option| option == "--udp") {
+        return udp::assert_echoed(daemon.addr, "들리나요".as_bytes());
+    }
     if kind.iter().any(|option| option == "--tls") {
         let mut peer = TlsPeer::over(daemon.connect().stream);
         peer.send("/who\n");
@@ -70,6 +76,26 @@ fn the_starter_says_what_a_person_needs_and_nothing_else() {
     assert!(said.contains(&stop) && said.contains("2단계: 중계"), "{said}");
     assert!(said.contains(&format!("클라이언트: make run-client STAGE=2 SERVER={addr}\n")), "{said}");
     assert_eq!((started.code(), started.err.as_str()), (0, ""));
+}
+
+#[test]
+fn a_udp_daemon_is_looked_at_and_told_what_to_do_as_any_other() {
+    let daemon = Daemon::start(&["--udp"]);
+    assert!(daemon.told.contains("데이터그램을 기다립니다 (1단계: UDP 에코)"), "{}", daemon.told);
+    assert!(daemon.told.contains(&format!("클라이언트: make run-client STAGE=udp SERVER={}\n", daemon.addr)));
+    udp::assert_echoed(daemon.addr, &[]);
+    let status = daemon.home.control("status");
+    let shown = status.text();
+    assert!(shown.contains(&format!("UDP {}", daemon.addr)) && shown.contains("UDP에는 연결이 없습니다"), "{shown}");
+    let old = daemon.home.path("old");
+    fs::rename(daemon.home.path("log"), &old).unwrap();
+    assert_eq!((status.code(), daemon.home.control("reload").code()), (0, 0));
+    daemon.home.wait_for_log("SIGHUP: log opened anew");
+    udp::assert_echoed(daemon.addr, b"again");
+    assert_eq!(daemon.home.control("stop").code(), 0);
+    daemon.home.wait_for_log("stopped: 2 datagrams in, 2 out, 0 ignored, 0 failed");
+    assert!(!daemon.home.pid_file().exists());
+    assert!(fs::read_to_string(old).unwrap().contains("listening on"));
 }
 
 #[test]

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod support;
+#[path = "support/udp.rs"]
+mod udp;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -72,6 +74,14 @@ fn a_daemon_of_roots_becomes_nobody_and_its_children_with_it() {
     assert!(status.contains(&format!("{} (nobody)", nobody.0)), "{status}");
     assert_eq!(daemon.home.control("stop").code(), 0);
     assert!(a.rest().contains("안녕히"));
+}
+
+#[test]
+fn a_udp_server_of_roots_becomes_nobody() {
+    let Some(nobody) = nobody() else { return };
+    let daemon = Daemon::start(&["--udp", "--user", "nobody", "--listen", &privileged_address()]);
+    assert_is(daemon.pid, nobody);
+    udp::assert_echoed(daemon.addr, b"who are you");
 }
 
 /// Groups that the starter was in beside its own, as a login of root's is.

@@ -63,6 +63,7 @@ fn a_name_that_is_not_in_the_certificate_is_refused() {
     for (name, reason) in [("other.example", "hostname mismatch"), ("127.0.0.9", "IP address mismatch")] {
         let ended = run(&mut tls_client(&server, &["--server-name", name]), QUIT);
         assert_refused(&ended, reason, "--server-name");
+        assert!(ended.err.contains(&format!("`make certs HOST={name}`")), "the exact command: {}", ended.err);
     }
     assert_insecure_gets_in(&server);
 

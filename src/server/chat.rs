@@ -18,6 +18,7 @@ use super::uplink::Uplink;
 use super::wait::{LOSS_ONLY, Ready, Waiter};
 use crate::relay::{ChildEnd, FromPair, RELAY_MAX_BYTES, frames};
 use crate::signal;
+use crate::traffic::Traffic;
 use crate::transport::{Received, Transport};
 
 /// At a time, so that what one read asks for can be answered in bounded memory.
@@ -29,9 +30,6 @@ const OUT_MOST_BYTES: usize = OUT_ENOUGH_BYTES + 2 * RELAY_MAX_BYTES;
 const HALF_CLOSED: Duration = Duration::from_secs(5);
 /// And this long when it does not take what there is.
 const HALF_CLOSED_STUCK: Duration = Duration::from_secs(60);
-/// When the parent dies, the relay pair ends before SIGKILL comes (PR_SET_PDEATHSIG): who lives on after this
-/// was cut off.
-const FATE: Duration = Duration::from_millis(100);
 
 struct Chat<'a, 'fd> {
     transport: Transport<'fd>,
@@ -147,8 +145,9 @@ impl Chat<'_, '_> {
     /// One round: hub to client, client to hub, then what has to be written.
     fn turn(&mut self, ready: Ready, buf: &mut [u8], began: Instant) -> Option<Ending> {
         if ready.relay_cut() {
-            std::thread::sleep(FATE); // or the parent has died, and nobody was slow
-            return self.end_now(TOO_SLOW, Ending::Slow);
+            // Without the mark the parent has died, and nobody was slow.
+            let slow = self.setup.traffic.is_some_and(Traffic::was_cut_off);
+            return if slow { self.end_now(TOO_SLOW, Ending::Slow) } else { Some(Ending::Stopped) };
         }
         if signal::asked_to_stop() {
             return self.end_now(CHILD_ENDS, Ending::Stopped);

@@ -122,6 +122,7 @@ impl Parent<'_> {
         if let Some(client) = self.clients.get_mut(&id) {
             let name = self.hub.name(id).unwrap_or_default();
             log::warn!("c{id} {} ({name}) reads too slowly: cut off", client.peer);
+            client.traffic.inspect(|traffic| traffic.mark_cut_off());
             if let Runner::Thread(_) = client.runner {
                 client.runner = Runner::Over; // joining it now would mean to wait for its last words
             }
