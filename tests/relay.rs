@@ -268,19 +268,27 @@ fn flood_past(server: &Server, stalled: &str) {
 
 #[test]
 fn a_stalled_reader_is_cut_off_with_a_reason_and_the_others_miss_nothing() {
+    const CUT_OFF: &str = "(손님1) reads too slowly: cut off";
     let server = relay(&["--slow-timeout", "0.5"]);
     let mut stalled = server.join();
-    flood_past(&server, "(손님1) reads too slowly: cut off");
-    // What it got is whole lines without a gap.
-    let mut expected = 0;
-    while let Some(line) = stalled.next_line() {
-        if let Some((_, flood)) = line.split_once("] flood ").filter(|(_, flood)| flood.len() > 1000) {
-            assert!(flood.starts_with(&format!("{expected} ")), "{expected}: {flood:.20}");
-            expected += 1;
-        }
-    }
+    let (mut expected, mut last) = (0, String::new());
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            server.wait_for_log(CUT_OFF); // and now it reads, while the last words still wait for it
+            // What it got is whole lines without a gap.
+            while let Some(line) = stalled.next_line() {
+                if let Some((_, flood)) = line.split_once("] flood ").filter(|(_, flood)| flood.len() > 1000) {
+                    assert!(flood.starts_with(&format!("{expected} ")), "{expected}: {flood:.20}");
+                    expected += 1;
+                }
+                last = line;
+            }
+        });
+        flood_past(&server, CUT_OFF);
+    });
     assert!(expected > 0);
-    server.wait_for_log("closed after");
+    assert_eq!(last, "! 받는 속도가 너무 느려서 연결을 끊습니다.");
+    server.wait_for_log(": client read too slowly\n");
 }
 
 #[test]
