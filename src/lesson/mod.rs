@@ -2,12 +2,14 @@
 //!
 //! `call.rs` is a call with its arguments, `trace.rs` the line that shows it, shaped as strace
 //! prints it: `shown.rs` the data and addresses in it, `message.rs` what recvmsg() and sendmsg() take.
+//! `words.rs` says in Korean what each call is for.
 //! `RUST_LOG=sockstep::calls=trace` shows the lines.
 
 mod call;
 mod message;
 mod shown;
 mod trace;
+pub mod words;
 
 pub use call::{Call, Datagram, Outcome, Packet, PacketInfo, Returned};
 

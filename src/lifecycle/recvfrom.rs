@@ -1,7 +1,7 @@
 //! `recvfrom(fd, buf, flags, &addr) -> n`: takes one whole datagram, and learns who sent it.
 //!
 //! - Place: `socket → bind → [recvfrom] ⇄ sendto → close`
-//! - Notes: notes/08-send-recv.md
+//! - Notes: notes/11-udp.md
 //! - Manual: recvfrom(2), udp(7), ip(7) (IP_RECVERR)
 //! - Standard: RFC 768
 //! - Try: sockstep client --udp --connect 127.0.0.1:1   (nobody waits there: ECONNREFUSED)

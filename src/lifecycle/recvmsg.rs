@@ -1,7 +1,7 @@
 //! `recvmsg(fd, &msg, flags) -> n`: as recvfrom(), and the kernel says more: which address was asked.
 //!
 //! - Place: `socket → bind → [recvmsg] ⇄ sendmsg → close`, for a socket bound to 0.0.0.0 or ::
-//! - Notes: notes/08-send-recv.md
+//! - Notes: notes/11-udp.md
 //! - Manual: recvmsg(2), cmsg(3), ip(7) (IP_PKTINFO), ipv6(7) (IPV6_RECVPKTINFO)
 //! - Standard: RFC 768, RFC 3542 §6 (IPv6 packet information)
 //! - Try: strace -e trace=recvmsg,sendmsg sockstep server --udp --listen 0.0.0.0:7000

@@ -1,7 +1,7 @@
 //! `sendto(fd, data, flags, addr) -> n`: one datagram to `addr`. Success says that it has left, not that it arrives.
 //!
 //! - Place: `socket → bind → recvfrom ⇄ [sendto] → close`
-//! - Notes: notes/08-send-recv.md
+//! - Notes: notes/11-udp.md
 //! - Manual: sendto(2), udp(7), ip(7) (ip_local_port_range)
 //! - Standard: RFC 768; RFC 791 §3.1 (65,535 bytes with both headers: so 65,507 of data)
 //! - Try: strace -e trace=sendto,recvfrom sockstep client --udp
