@@ -66,11 +66,14 @@ help:
 	@echo '      make run-client NAME=철수   make run-server ARGS="--max-clients 10"'
 	@echo '      make certs CLIENT=철수      make run-server ARGS="--client-ca certs/ca.pem"'
 
+# In class every call is shown. A student who steps through a handshake may take longer than 10 s.
+LESSON_SERVER = --trace$(if $(filter 3,$(STAGE)), --handshake-timeout 600)
+
 run-server: stage build $(if $(filter 3,$(STAGE)),certs)
-	$(RUN_SERVER)
+	$(RUN_SERVER) $(LESSON_SERVER)
 
 run-client: stage $(if $(filter 3,$(STAGE)),ca) build
-	$(RUN_CLIENT)
+	$(RUN_CLIENT) --trace
 
 start: stage build $(if $(filter 3,$(STAGE)),certs)
 	@mkdir -p $(dir $(PID_FILE) $(LOG_FILE))

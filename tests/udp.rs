@@ -321,7 +321,7 @@ impl Traced {
         let mut command = Command::new("strace");
         let file = self.dir.path().join("strace");
         command.args(["-D", "-f", "-a1", "-e", "trace=%net", "-o"]).arg(file).arg(BIN).args(args);
-        command.env("RUST_LOG", "sockstep::calls=trace");
+        command.arg("--trace");
         command
     }
 
@@ -334,9 +334,10 @@ impl Traced {
         });
         let seen = seen.lines().filter_map(|line| line.split_once(' ')).map(|(_, call)| known_to_both(call.trim()));
         let seen: Vec<String> = seen.filter(|call| !call.starts_with(['+', '-'])).collect();
-        let told = log.lines().filter(|line| line.contains(" TRACE ")).filter_map(|line| line.split_once("] "));
+        let told = log.lines().filter(|line| line.starts_with('[')).filter_map(|line| line.split_once("] "));
+        let told = told.filter_map(|(_, call)| call.rsplit_once("   notes/"));
         let told: Vec<String> =
-            told.map(|(_, call)| known_to_both(call)).filter(|call| !call.starts_with("close(")).collect();
+            told.map(|(call, _)| known_to_both(call)).filter(|call| !call.starts_with("close(")).collect();
         assert_eq!(told, seen);
         for call in calls {
             assert!(told.iter().any(|line| line.starts_with(&format!("{call}("))), "no {call} in {told:?}");

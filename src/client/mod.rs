@@ -31,7 +31,8 @@ use openssl::ssl::{SslContext, SslStream};
 use self::terminal::Terminal;
 use crate::cli::{ClientArgs, Target};
 use crate::error::{During, Error, Result};
-use crate::lifecycle::{SocketOption, close, connect, set_nonblocking, set_option, socket};
+use crate::lesson;
+use crate::lifecycle::{SocketOption, close, connect, local_address, set_nonblocking, set_option, socket};
 use crate::signal::Watch;
 use crate::tls::{Identity, KeyLog, Trouble, Wire, client_context, connecting, handshake_step, refusal_hint};
 use crate::transport::Transport;
@@ -41,6 +42,9 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Connects, talks until one side has had enough, and closes.
 pub fn run(args: &ClientArgs) -> Result<()> {
+    if let Some(path) = args.lesson.trace_file() {
+        lesson::record_to(path)?;
+    }
     if args.udp {
         return datagram::talk(&args.connect);
     }
@@ -101,6 +105,7 @@ fn nowhere(target: &Target, reason: &str) -> Error {
 fn connect_to(addr: &SocketAddr) -> Result<OwnedFd> {
     let conn = socket(addr, SockType::Stream, SockFlag::empty()).during("socket", addr)?;
     connect(conn.as_fd(), addr).during("connect", addr)?;
+    local_address(conn.as_fd()).during("getsockname", addr)?; // for the class: connect() has picked a port
     set_option(conn.as_fd(), SocketOption::NoDelay, 1).during("setsockopt", addr)?;
     set_nonblocking(conn.as_fd()).during("fcntl", addr)?; // from here on poll() is what waits
     Ok(conn)

@@ -71,6 +71,8 @@ pub fn filled_address(fd: BorrowedFd<'_>, back: &Returned<'_>) -> String {
 pub fn quoted(data: &[u8]) -> String {
     let mut out = String::from("\"");
     let mut shown = 0;
+    // The header of a TLS record: what looks like text behind it is chance.
+    let is_secret = matches!(data, [20..=23, 3, 0..=4, ..]);
     'all: for chunk in data.utf8_chunks() {
         for c in chunk.valid().chars() {
             if shown + c.len_utf8() > SHOWN_BYTES {
@@ -82,7 +84,9 @@ pub fn quoted(data: &[u8]) -> String {
                 '\n' => out.push_str("\\n"),
                 '\r' => out.push_str("\\r"),
                 '\t' => out.push_str("\\t"),
-                c if crate::text::is_control(c) => octal(c.to_string().as_bytes(), &mut out),
+                c if crate::text::is_control(c) || (is_secret && !c.is_ascii()) => {
+                    octal(c.to_string().as_bytes(), &mut out)
+                }
                 c => out.push(c),
             }
         }
@@ -114,6 +118,7 @@ mod tests {
     fn received_text_is_shown_as_text_and_the_rest_as_octal() {
         assert_eq!(quoted("안녕\n".as_bytes()), "\"안녕\\n\"");
         assert_eq!(quoted(b"\xff\x1b\"\\"), r#""\377\33\"\\""#);
+        assert_eq!(quoted("\u{17}\u{3}\u{3}가".as_bytes()), r#""\27\3\3\352\260\200""#); // a TLS record
         assert_eq!(quoted("가".repeat(20).as_bytes()), format!("\"{}\"...", "가".repeat(10)));
     }
 }

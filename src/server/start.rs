@@ -11,6 +11,7 @@ use super::parent::Parent;
 use crate::cli::{Mode, ServerArgs};
 use crate::daemon::{self, PidFile, User, proc};
 use crate::error::{During, Error, Result, describe, errno_of};
+use crate::lesson;
 use crate::logging::{self, Sink};
 use crate::relay;
 use crate::signal::Watch;
@@ -74,6 +75,9 @@ pub fn prepared(args: &ServerArgs) -> Result<ServerArgs> {
     logging::note_panics();
     if args.daemon {
         daemon::close_inherited()?;
+    }
+    if let Some(path) = args.lesson.trace_file() {
+        lesson::record_to(path)?;
     }
     if args.mode == Mode::Relay {
         relay::check_longest_packet().during("send", format!("{} bytes to a child", relay::RELAY_MAX_BYTES))?;
