@@ -22,7 +22,7 @@ use nix::sys::socket::{SockFlag, SockType};
 
 use super::editor::Typed;
 use super::lines::Lines;
-use super::terminal::Terminal;
+use super::terminal::Screen;
 use super::{addresses, happened, nowhere, print, say, take_terminal, wait};
 use crate::cli::Target;
 use crate::error::{During, Error, Result, describe, errno_of};
@@ -39,7 +39,7 @@ struct Talk {
     server: SocketAddr,
     /// Further addresses of the same host: the next one is tried while none has answered.
     others: IntoIter<SocketAddr>,
-    terminal: Option<Terminal>,
+    terminal: Option<Screen>,
     buf: Vec<u8>,
     /// What was sent last, kept for the next address.
     last: Vec<u8>,
@@ -138,7 +138,7 @@ impl Talk {
             wait(&mut fds, left).during("poll", self.server)?;
             let [answer, typed] = [happened(&fds[0]), reads && fds.last().is_some_and(happened)];
             match signals.and_then(Watch::next) {
-                Some(Signal::SIGTSTP) => self.terminal.iter_mut().for_each(Terminal::rest),
+                Some(Signal::SIGTSTP) => self.terminal.iter().for_each(|terminal| terminal.lock().rest()),
                 Some(signal) => return Ok(Some(signal)),
                 None => {}
             }
@@ -154,10 +154,10 @@ impl Talk {
     /// At a terminal the editor decides what is a line; from a pipe `lines` does, in its turn.
     fn read(&mut self, lines: &mut Lines) -> Result<()> {
         let failed = |error| Err(errno_of(&error)).during("read", "stdin");
-        let Some(terminal) = &mut self.terminal else { return lines.fill(stdin().lock()).or_else(failed) };
+        let Some(terminal) = &self.terminal else { return lines.fill(stdin().lock()).or_else(failed) };
         let typed = match stdin().read(&mut self.buf) {
             Ok(0) => vec![Typed::End],
-            Ok(n) => terminal.type_in(&self.buf[..n]),
+            Ok(n) => terminal.lock().type_in(&self.buf[..n]),
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return Ok(()),
             Err(error) => return failed(error),
         };
@@ -215,8 +215,8 @@ impl Talk {
             }
         };
         (self.answered, self.owed) = (self.answered + 1, self.owed.saturating_sub(1));
-        let shown = match &mut self.terminal {
-            Some(terminal) => terminal.show_datagram(datagram),
+        let shown = match &self.terminal {
+            Some(terminal) => terminal.lock().show_datagram(datagram),
             None => print(&[datagram, b"\n"].concat()),
         };
         shown.map_err(|error| errno_of(&error)).during("write", "stdout")

@@ -28,7 +28,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{SockFlag, SockType};
 use openssl::ssl::{SslContext, SslStream};
 
-use self::terminal::Terminal;
+use self::terminal::Screen;
 use crate::cli::{ClientArgs, Target};
 use crate::error::{During, Error, Result};
 use crate::lesson;
@@ -154,14 +154,14 @@ fn happened(fd: &PollFd<'_>) -> bool {
 
 /// Takes the terminal after a word to the person at it, and the signals that must not leave it in a strange
 /// state; nothing when input or output is no terminal: then bytes pass as they are.
-fn take_terminal(greeting: &str) -> Result<(Option<Terminal>, Option<Watch>)> {
+fn take_terminal(greeting: &str) -> Result<(Option<Screen>, Option<Watch>)> {
     if !(stdin().is_terminal() && stdout().is_terminal()) {
         return Ok((None, None));
     }
     say(greeting);
     let signals = Watch::for_terminal().during("signalfd", "terminal")?;
-    let terminal = Terminal::open().during("tcsetattr", "stdin")?;
-    Ok((Some(terminal), Some(signals)))
+    let screen = Screen::open().during("tcsetattr", "stdin")?;
+    Ok((Some(screen), Some(signals)))
 }
 
 /// Bytes of the conversation, to whoever reads our standard output.

@@ -23,7 +23,7 @@ use nix::unistd::pipe2;
 
 use super::receiving::receive;
 use super::sending::Sender;
-use super::terminal::Terminal;
+use super::terminal::{Screen, Terminal};
 use super::{happened, take_terminal, wait};
 use crate::cli::ClientArgs;
 use crate::error::{During, Error, Result};
@@ -45,7 +45,7 @@ pub struct Shared<'fd> {
     pub fd: BorrowedFd<'fd>,
     transport: Mutex<Transport<'fd>>,
     /// `None` when input or output is no terminal: then bytes pass as they are.
-    terminal: Option<Mutex<Terminal>>,
+    terminal: Option<Screen>,
     last_heard: Mutex<Instant>,
     /// The server greeted us with a notice: it is a relay, and knows `/quit`.
     greeted: AtomicBool,
@@ -60,7 +60,7 @@ impl<'fd> Shared<'fd> {
     }
 
     pub fn terminal(&self) -> Option<MutexGuard<'_, Terminal>> {
-        self.terminal.as_ref().map(lock)
+        self.terminal.as_ref().map(Screen::lock)
     }
 
     pub fn heard_now(&self) {
@@ -126,7 +126,7 @@ pub fn talk(transport: Transport<'_>, args: &ClientArgs, peer: &str) -> Result<(
     let (terminal, signals) = take_terminal(&format!(
         "{peer}에 접속했습니다{how}. 한 줄을 쓰고 Enter를 누르면 보냅니다. 끝내려면 Ctrl-D를 누르십시오."
     ))?;
-    let (fd, transport, terminal) = (transport.fd(), Mutex::new(transport), terminal.map(Mutex::new));
+    let (fd, transport) = (transport.fd(), Mutex::new(transport));
     let last_heard = Mutex::new(Instant::now());
     let (greeted, said_bang) = (AtomicBool::new(false), OnceLock::new());
     let shared = Shared { fd, transport, terminal, last_heard, greeted, said_bang };

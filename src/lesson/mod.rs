@@ -7,6 +7,7 @@
 //! records.rs   the TLS records that a call carries
 //! words.rs     what each call is for, in Korean
 //! file.rs      --trace=FILE: the lines of all processes in one file
+//! screen.rs    where a client's line is being typed, above it
 //! who.rs       the role and the process that a line names
 //! shared.rs    what parent and children agree on
 //! ```
@@ -19,6 +20,7 @@ mod call;
 mod file;
 mod message;
 mod records;
+pub mod screen;
 mod shared;
 mod shown;
 mod trace;
