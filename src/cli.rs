@@ -69,6 +69,7 @@ impl Cli {
         let cli = Cli::try_parse()?;
         match &cli.command {
             Command::Server(args) if args.udp && args.mode == Mode::Relay => Err(conflict("--udp", "--mode relay")),
+            Command::Server(args) if args.daemon && args.lesson.steps() => Err(conflict("--step", "--daemon")),
             Command::Server(args) if args.daemon && args.lesson.trace == Some(None) => {
                 Err(conflict("--trace", "--daemon")) // it has no terminal; a file it may have
             }
@@ -184,9 +185,24 @@ pub struct LessonArgs {
     #[arg(long, value_name = "파일", num_args = 0..=1, require_equals = true,
           help = "모든 소켓 호출을 strace 형식으로 한 줄씩 표준 오류에 보여 줍니다. --trace=파일이면 시각과 함께 파일에 이어서 기록합니다. 데몬은 파일에만 기록할 수 있습니다")]
     pub trace: Option<Option<PathBuf>>,
+    #[arg(
+        long,
+        help = "호출마다 멈추어 무엇을 왜 하는지 보여 주고, 터미널에서 키를 누르면 실행합니다. 시간제한은 모두 쉽니다"
+    )]
+    pub step: bool,
+    #[arg(
+        long,
+        value_name = "파일",
+        help = "--step의 키를 파일에서 읽습니다: 한 줄에 하나씩 빈 줄(Enter), s, n, c, q, ?"
+    )]
+    pub step_script: Option<PathBuf>,
 }
 
 impl LessonArgs {
+    pub fn steps(&self) -> bool {
+        self.step || self.step_script.is_some()
+    }
+
     pub fn trace_file(&self) -> Option<&Path> {
         self.trace.as_ref()?.as_deref()
     }

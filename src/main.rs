@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     let failed = if matches!(command, Command::Status(_)) { STATUS_UNKNOWN } else { FAILED };
     let result = match command {
         Command::Server(args) => {
-            logging::init("server", "info", args.lesson.trace == Some(None));
+            logging::init("server", if args.lesson.steps() { "warn" } else { "info" }, args.lesson.trace == Some(None));
             server::run(&args).map(|()| FINE)
         }
         Command::Client(args) => {

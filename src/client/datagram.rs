@@ -26,6 +26,7 @@ use super::terminal::Screen;
 use super::{addresses, happened, nowhere, print, say, take_terminal, wait};
 use crate::cli::Target;
 use crate::error::{During, Error, Result, describe, errno_of};
+use crate::lesson::{self, step};
 use crate::lifecycle::{SocketOption, close, recvfrom, sendto, set_option, socket};
 use crate::signal::{Watch, die_by};
 
@@ -64,6 +65,7 @@ pub fn talk(target: &Target) -> Result<()> {
     drop(terminal); // it is as it was before we speak or die
     close(socket);
     match end? {
+        Some(_) if step::has_quit() => Ok(()),
         Some(signal) => die_by(signal),
         None if answered >= sent => Ok(()),
         None => {
@@ -117,7 +119,7 @@ impl Talk {
         let mut lines = Lines::new();
         loop {
             let now = Instant::now();
-            if self.patience_ends <= now {
+            if self.patience_ends <= now && !step::is_on() {
                 self.owed = 0;
             }
             let reads = !lines.ended && (self.terminal.is_some() || self.owed == 0);
@@ -134,7 +136,12 @@ impl Talk {
             let mut fds = vec![PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
             fds.extend(signals.map(|signals| PollFd::new(signals.as_fd(), PollFlags::POLLIN)));
             fds.extend(reads.then(|| PollFd::new(stdin.as_fd(), PollFlags::POLLIN)));
-            let left = (self.owed > 0).then(|| self.patience_ends.saturating_duration_since(now));
+            lesson::waits(if reads {
+                "입력이나 데이터그램을 기다립니다 (poll)"
+            } else {
+                "서버의 답을 기다립니다 (poll)"
+            });
+            let left = (self.owed > 0 && !step::is_on()).then(|| self.patience_ends.saturating_duration_since(now));
             wait(&mut fds, left).during("poll", self.server)?;
             let [answer, typed] = [happened(&fds[0]), reads && fds.last().is_some_and(happened)];
             match signals.and_then(Watch::next) {

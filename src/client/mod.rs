@@ -40,10 +40,16 @@ use crate::transport::Transport;
 /// One deadline for the whole handshake, however slowly the bytes come.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
+/// As good as never.
+const A_YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// Connects, talks until one side has had enough, and closes.
 pub fn run(args: &ClientArgs) -> Result<()> {
     if let Some(path) = args.lesson.trace_file() {
         lesson::record_to(path)?;
+    }
+    if args.lesson.steps() {
+        lesson::step_by(args.lesson.step_script.as_deref())?;
     }
     if args.udp {
         return datagram::talk(&args.connect);
@@ -113,7 +119,7 @@ fn connect_to(addr: &SocketAddr) -> Result<OwnedFd> {
 
 /// The handshake: afterwards we know that the server is who it says it is, or we have left.
 fn secure<'fd>(fd: BorrowedFd<'fd>, context: &SslContext, name: &str, peer: &str) -> Result<SslStream<Wire<'fd>>> {
-    let until = Instant::now() + HANDSHAKE;
+    let mut until = Instant::now() + HANDSHAKE;
     let mut stream = connecting(context, name, Wire(fd))?;
     let failed = |stream: &SslStream<Wire<'_>>, trouble: Trouble| {
         let (reason, hint) = refusal_hint(stream.ssl(), &trouble, name);
@@ -124,14 +130,27 @@ fn secure<'fd>(fd: BorrowedFd<'fd>, context: &SslContext, name: &str, peer: &str
             Ok(None) => return Ok(stream),
             Ok(Some(event)) => {
                 let left = until.saturating_duration_since(Instant::now());
-                if left.is_zero() {
+                if left.is_zero() && !is_patient() {
                     return Err(failed(&stream, Trouble::Errno(Errno::ETIMEDOUT)));
                 }
+                if left.is_zero() {
+                    say(
+                        "서버가 아직 TLS 핸드셰이크에 답하지 않았습니다. 계속 기다립니다. 그만두려면 Ctrl-C를 누르십시오.",
+                    );
+                    until = Instant::now() + A_YEAR;
+                    continue;
+                }
+                lesson::waits("서버가 TLS 핸드셰이크에 답하기를 기다립니다 (poll)");
                 wait(&mut [PollFd::new(fd, event)], Some(left)).during("poll", peer)?;
             }
             Err(trouble) => return Err(failed(&stream, trouble)),
         }
     }
+}
+
+/// Somebody steps, here or, who knows, at the server: a person who watches can also give up.
+fn is_patient() -> bool {
+    lesson::step::is_on() || stdin().is_terminal()
 }
 
 /// `poll(fds, n, timeout)`, called again when a signal interrupts it.
@@ -160,6 +179,7 @@ fn take_terminal(greeting: &str) -> Result<(Option<Screen>, Option<Watch>)> {
     }
     say(greeting);
     let signals = Watch::for_terminal().during("signalfd", "terminal")?;
+    lesson::step::can_be_stopped();
     let screen = Screen::open().during("tcsetattr", "stdin")?;
     Ok((Some(screen), Some(signals)))
 }

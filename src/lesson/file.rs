@@ -21,6 +21,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::time::{ClockId, clock_gettime};
 
 use super::shared::flags;
+use super::who;
 use crate::error::{Error, Result, describe, errno_of};
 
 /// The first words of a trace file.
@@ -79,11 +80,12 @@ fn micros(clock: ClockId) -> i64 {
     clock_gettime(clock).map_or(0, |time| time.tv_sec() * 1_000_000 + time.tv_nsec() / 1000)
 }
 
-/// One record. `who` is role and pid, separated by a tab.
-pub fn write(began: i64, who: &str, call: &str, took: Option<i64>, note: &str, chapter: &str) {
+/// One record: a call, or a state, which takes no time.
+pub fn write(call: &str, note: &str, chapter: &str, began: i64, took: Option<i64>) {
     let Some(file) = FILE.get().filter(|_| is_open()) else { return };
+    let (role, pid) = (who::role(), who::pid());
     let took = took.map_or(String::new(), |took| took.to_string());
-    append(file, &format!("{began}\t{who}\t{call}\t{took}\t{note}\t{chapter}\n"));
+    append(file, &format!("{began}\t{role}\t{pid}\t{call}\t{took}\t{note}\t{chapter}\n"));
 }
 
 fn append((file, path): &(File, PathBuf), line: &str) {

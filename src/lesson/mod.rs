@@ -6,6 +6,8 @@
 //!              message.rs what recvmsg() and sendmsg() take
 //! records.rs   the TLS records that a call carries
 //! words.rs     what each call is for, in Korean
+//! state.rs     what the kernel says of a socket; look.rs what has changed since the last look
+//! step.rs      --step: before each call a question; console.rs is where, turn.rs who is next
 //! file.rs      --trace=FILE: the lines of all processes in one file
 //! screen.rs    where a client's line is being typed, above it
 //! who.rs       the role and the process that a line names
@@ -17,13 +19,18 @@
 //! - Try: make run-server STAGE=1
 
 mod call;
+mod console;
 mod file;
+mod look;
 mod message;
 mod records;
 pub mod screen;
 mod shared;
 mod shown;
+pub mod state;
+pub mod step;
 mod trace;
+mod turn;
 mod who;
 pub mod words;
 
@@ -64,9 +71,27 @@ pub fn record_to(path: &Path) -> crate::error::Result<()> {
     Ok(())
 }
 
+/// Begins to step, on the terminal or as a script says.
+pub fn step_by(script: Option<&Path>) -> crate::error::Result<()> {
+    step::begin(script)?;
+    watch();
+    Ok(())
+}
+
 /// Whether lines are coloured.
 pub fn colour(on: bool) {
     COLOURED.store(on, Ordering::Relaxed);
+}
+
+fn coloured() -> bool {
+    COLOURED.load(Ordering::Relaxed)
+}
+
+/// Where a process goes to sleep: whoever steps is told what it waits for.
+pub fn waits(what: &str) {
+    if WATCHED.load(Ordering::Relaxed) {
+        step::waits(what);
+    }
 }
 
 /// In a forked child: it serves connection `id`, and is where the fork() has returned 0.
@@ -77,7 +102,7 @@ pub fn become_child(id: u32) {
 
 /// Descriptors that the lesson needs and a child must keep.
 pub fn kept_fds() -> impl Iterator<Item = RawFd> {
-    file::raw_fd().into_iter()
+    file::raw_fd().into_iter().chain(step::kept_fds())
 }
 
 /// From here on what goes through `fd` is TLS: its records are named.
@@ -98,31 +123,54 @@ pub fn gate<T: Outcome>(call: Call<'_>, make: impl FnOnce() -> nix::Result<T>) -
 #[cold]
 fn watched<T: Outcome>(call: Call<'_>, make: impl FnOnce() -> nix::Result<T>) -> nix::Result<T> {
     show_fork();
+    let _turn = step::turn(); // from the question to the result
+    if call.takes() {
+        look_at(call.fd());
+    }
+    if step::is_on() {
+        step::ask(&trace::ahead(&call), call.fd());
+    }
     let began = file::now();
     let result = make();
     let took = file::now() - began;
-    if let (Call::Fork, Ok(0)) = (&call, result.as_ref().map(|made| made.returned().value)) {
-        *lock(&FORKED) = Some((began, took));
+    let back = result.as_ref().map_or_else(|_| Returned::default(), Outcome::returned);
+    if matches!(call, Call::Fork) && result.is_ok() && back.value == 0 {
+        *lock(&FORKED) = Some((began, took)); // shown when it is known whose child this is
         return result;
     }
-    let note = note(&call, &result);
-    Line::of(trace::line(&call, &result), note).show(began, took);
-    if let Call::Close { fd } = call {
-        records::end(fd);
+    Line::of(trace::line(&call, &result), note(&call, &back)).show(began, took);
+    match call {
+        Call::Close { fd } => forget(fd, fd),
+        Call::CloseRange { first, last } => forget(first as RawFd, last.min(i32::MAX as u32) as RawFd),
+        _ => [call.fd()].into_iter().chain(back.made).for_each(look_at),
     }
     result
 }
 
+/// What has changed is told to whoever steps, and to the trace file.
+fn look_at(fd: Option<BorrowedFd<'_>>) {
+    let Some(fd) = fd.filter(|_| step::is_on() || file::is_open()) else { return };
+    let Some(change) = look::changed(fd) else { return };
+    step::say_change(&change);
+    file::write(&format!("state {} {}", change.fd, change.state.brief()), "", "", file::now(), None);
+}
+
+fn forget(first: RawFd, last: RawFd) {
+    look::forget(first, last);
+    records::end(first, last);
+}
+
 /// The line of a fork() in the child that it has made.
 fn show_fork() {
-    if let Some((began, took)) = lock(&FORKED).take() {
+    let forked = lock(&FORKED).take();
+    if let Some((began, took)) = forked {
+        let _turn = step::turn();
         Line::of("fork() = 0".into(), String::new()).show(began, took);
     }
 }
 
 /// The TLS records that have passed; a look (MSG_PEEK) moves nothing.
-fn note<T: Outcome>(call: &Call<'_>, result: &nix::Result<T>) -> String {
-    let Ok(back) = result.as_ref().map(Outcome::returned) else { return String::new() };
+fn note(call: &Call<'_>, back: &Returned<'_>) -> String {
     match (*call, back.data) {
         (Call::Recv { fd, flags, .. }, Some(data)) if !flags.contains(MsgFlags::MSG_PEEK) => {
             records::note(fd.as_raw_fd(), Direction::In, data)
@@ -150,11 +198,13 @@ impl Line {
     }
 
     fn show(&self, began: i64, took: i64) {
-        log::trace!(target: TARGET, "{self}");
-        if file::is_open() {
-            let who = format!("{}\t{}", who::role(), who::pid());
-            file::write(began, &who, &self.call, Some(took), &self.note, self.chapter);
+        if step::is_on() {
+            step::say(&format!("{} {self}\n", who::tag()));
         }
+        if !step::tells_for_stderr() {
+            log::trace!(target: TARGET, "{self}");
+        }
+        file::write(&self.call, &self.note, self.chapter, began, Some(took));
     }
 }
 
@@ -163,7 +213,7 @@ impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Line { call, note, chapter } = self;
         let gap = if note.is_empty() { "" } else { "   " };
-        let Some((made, result)) = call.rsplit_once(" = ").filter(|_| COLOURED.load(Ordering::Relaxed)) else {
+        let Some((made, result)) = call.rsplit_once(" = ").filter(|_| coloured()) else {
             return write!(f, "{call}{gap}{note}   {chapter}");
         };
         let colour = if result.starts_with('-') { "31" } else { "32" };

@@ -39,10 +39,10 @@ pub fn begin(fd: RawFd) {
     }
 }
 
-/// `fd` has been closed; its number may come again.
-pub fn end(fd: RawFd) {
+/// Descriptors have been closed; their numbers may come again.
+pub fn end(first: RawFd, last: RawFd) {
     if let Some(streams) = STREAMS.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-        streams.retain(|(known, _), _| *known != fd);
+        streams.retain(|(fd, _), _| !(first..=last).contains(fd));
     }
 }
 

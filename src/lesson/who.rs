@@ -27,6 +27,11 @@ pub fn role() -> String {
     }
 }
 
+/// `[c3 4130]`: how a line for people begins.
+pub fn tag() -> String {
+    format!("[{} {}]", role(), pid())
+}
+
 /// `4121`, and `4121/4125` for a thread that is not the main one.
 pub fn pid() -> String {
     let (pid, tid) = (getpid(), gettid());
