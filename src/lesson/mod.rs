@@ -2,12 +2,13 @@
 //!
 //! `call.rs` is a call with its arguments, `trace.rs` the line that shows it, shaped as strace
 //! prints it: `shown.rs` the data and addresses in it, `message.rs` what recvmsg() and sendmsg() take.
-//! `words.rs` says in Korean what each call is for.
+//! `words.rs` says in Korean what each call is for. `state.rs` is what the kernel says of a socket.
 //! `RUST_LOG=sockstep::calls=trace` shows the lines.
 
 mod call;
 mod message;
 mod shown;
+pub mod state;
 mod trace;
 pub mod words;
 
