@@ -7,13 +7,14 @@ use std::io::{Read, Write, stderr};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Mutex;
 
 use nix::errno::Errno;
-use nix::sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices, tcgetattr, tcsetattr};
+use nix::sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices, Termios, tcgetattr, tcsetattr};
 
 use super::file::out_of_the_way;
-use super::screen;
-use crate::error::{Error, Result, describe, errno_of};
+use super::{lock, screen};
+use crate::error::{During, Error, Result, describe, errno_of};
 
 /// What a person, or a line of the script, answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +29,8 @@ pub enum Key {
 
 #[derive(Debug)]
 pub enum Console {
-    Terminal(File),
+    /// With its modes as the program has found them.
+    Terminal(File, Mutex<Termios>),
     /// Parent and children read on where another has stopped: they share the open file.
     Script(File),
 }
@@ -43,7 +45,8 @@ impl Console {
             hint: "--step은 터미널에서 실행해야 합니다. 터미널이 없으면 --step-script로 키를 적은 파일을 지정하십시오."
                 .into(),
         })?;
-        Ok(Console::Terminal(File::from(out_of_the_way(tty.into()))))
+        let modes = tcgetattr(&tty).during("tcgetattr", "/dev/tty")?;
+        Ok(Console::Terminal(File::from(out_of_the_way(tty.into())), Mutex::new(modes)))
     }
 
     /// One answer a line: nothing (Enter), `s`, `n`, `c`, `q` or `?`; `#` begins a comment.
@@ -65,7 +68,7 @@ impl Console {
 
     pub fn raw_fd(&self) -> RawFd {
         match self {
-            Console::Terminal(file) | Console::Script(file) => file.as_raw_fd(),
+            Console::Terminal(file, _) | Console::Script(file) => file.as_raw_fd(),
         }
     }
 
@@ -75,7 +78,7 @@ impl Console {
             return;
         }
         let _ = match self {
-            Console::Terminal(tty) => Write::write_all(&mut &*tty, lines.as_bytes()),
+            Console::Terminal(tty, _) => Write::write_all(&mut &*tty, lines.as_bytes()),
             Console::Script(_) => stderr().write_all(lines.as_bytes()),
         };
     }
@@ -83,7 +86,7 @@ impl Console {
     /// Waits for an answer; `None` when there will be none any more: end of the script, a terminal that has gone.
     pub fn ask(&self) -> Option<Key> {
         match self {
-            Console::Terminal(tty) => pressed(tty),
+            Console::Terminal(tty, found) => pressed(tty, &lock(found)),
             Console::Script(file) => next_line(file),
         }
     }
@@ -106,8 +109,11 @@ fn key(word: &str) -> Option<Key> {
 }
 
 /// One key, without Enter behind it, and without an echo. Ctrl-C and Ctrl-D are `q` here; what means nothing is passed over.
-fn pressed(mut tty: &File) -> Option<Key> {
+///
+/// Afterwards the terminal is as it was before; as it was `found`, when one who asked has died and left it so.
+fn pressed(mut tty: &File, found: &Termios) -> Option<Key> {
     let before = tcgetattr(tty).ok()?;
+    let before = if before.local_flags.contains(LocalFlags::ISIG) { before } else { found.clone() };
     let mut mode = before.clone();
     mode.local_flags.remove(LocalFlags::ICANON | LocalFlags::ECHO | LocalFlags::ISIG);
     mode.control_chars[SpecialCharacterIndices::VMIN as usize] = 1;

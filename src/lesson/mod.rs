@@ -6,7 +6,7 @@
 //!              message.rs what recvmsg() and sendmsg() take
 //! records.rs   the TLS records that a call carries
 //! words.rs     what each call is for, in Korean
-//! state.rs     what the kernel says of a socket; look.rs what has changed since the last look
+//! state.rs     what the kernel says of a socket, in the words of ss; look.rs what has changed since the last look
 //! step.rs      --step: before each call a question; console.rs is where, turn.rs who is next
 //! file.rs      --trace=FILE: the lines of all processes in one file
 //! screen.rs    where a client's line is being typed, above it

@@ -41,11 +41,17 @@ fn scope(fd: BorrowedFd<'_>, addr: &SocketAddrV6) -> String {
 }
 
 /// `if_nametoindex("lo")`, or the number of an interface that has no name.
-///
+pub fn interface(fd: BorrowedFd<'_>, index: u32) -> String {
+    match interface_name(fd, index) {
+        Some(name) => format!("if_nametoindex({})", quoted(&name)),
+        None => index.to_string(),
+    }
+}
+
 /// The name is asked for on the socket that the call is about: if_indextoname(3) opens one of its own,
 /// and strace would show calls that nobody made but the trace.
 #[allow(unsafe_code)] // ioctl(2) has no typed form; SIOCGIFNAME fills one small struct.
-pub fn interface(fd: BorrowedFd<'_>, index: u32) -> String {
+pub fn interface_name(fd: BorrowedFd<'_>, index: u32) -> Option<Vec<u8>> {
     let mut request = libc::ifreq {
         ifr_name: [0; libc::IFNAMSIZ],
         ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_ifindex: index as i32 },
@@ -53,10 +59,8 @@ pub fn interface(fd: BorrowedFd<'_>, index: u32) -> String {
     // SAFETY: `request` is an ifreq that the kernel may write to, and lives until the call returns.
     let known = unsafe { libc::ioctl(fd.as_raw_fd(), libc::SIOCGIFNAME as _, &raw mut request) } == 0;
     let name: Vec<u8> = request.ifr_name.iter().map(|byte| *byte as u8).collect();
-    match CStr::from_bytes_until_nul(&name) {
-        Ok(name) if known => format!("if_nametoindex({})", quoted(name.to_bytes())),
-        _ => index.to_string(),
-    }
+    let name = CStr::from_bytes_until_nul(&name).ok().filter(|_| known)?;
+    Some(name.to_bytes().to_vec())
 }
 
 /// An address that the kernel filled in, with the room it had and the room it took.
