@@ -30,6 +30,7 @@ pub enum Call<'a> {
     Shutdown { fd: BorrowedFd<'a>, how: Shutdown },
     Close { fd: i32 },
     CloseRange { first: u32, last: u32 },
+    Dupfd { fd: BorrowedFd<'a>, least: i32 },
     Getfl { fd: BorrowedFd<'a> },
     Setfl { fd: BorrowedFd<'a>, flags: OFlag },
 }
@@ -45,7 +46,7 @@ impl<'a> Call<'a> {
             Call::Connect { fd, .. } | Call::ConnectUnix { fd, .. } | Call::Shutdown { fd, .. } => Some(fd),
             Call::Recv { fd, .. } | Call::Recvfrom { fd, .. } | Call::Recvmsg { fd, .. } => Some(fd),
             Call::Send { fd, .. } | Call::Sendto { fd, .. } | Call::Sendmsg { fd, .. } => Some(fd),
-            Call::Getfl { fd } | Call::Setfl { fd, .. } => Some(fd),
+            Call::Getfl { fd } | Call::Setfl { fd, .. } | Call::Dupfd { fd, .. } => Some(fd),
         }
     }
 

@@ -27,13 +27,13 @@ mod owed;
 mod packet;
 mod pressure;
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::Shutdown;
 
 use crate::lesson::Packet;
-use crate::lifecycle::{close, recv_packet, send, shutdown, socketpair};
+use crate::lifecycle::{Socket, close, recv_packet, send, shutdown, socketpair};
 
 pub use hub::{Hub, Offence, Rules};
 pub use names::check as check_name;
@@ -44,11 +44,11 @@ pub type Id = u32;
 
 /// The parent's end of a child's relay pair.
 #[derive(Debug)]
-pub struct ParentEnd(OwnedFd);
+pub struct ParentEnd(Socket);
 
 /// The child's end. End of file on it means that the parent wants the child to end, or has gone.
 #[derive(Debug)]
-pub struct ChildEnd(OwnedFd);
+pub struct ChildEnd(Socket);
 
 /// What came through the pair.
 #[derive(Debug)]
