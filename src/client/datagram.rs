@@ -136,7 +136,7 @@ impl Talk {
             let mut fds = vec![PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
             fds.extend(signals.map(|signals| PollFd::new(signals.as_fd(), PollFlags::POLLIN)));
             fds.extend(reads.then(|| PollFd::new(stdin.as_fd(), PollFlags::POLLIN)));
-            lesson::waits(if reads {
+            lesson::remark(if reads {
                 "입력이나 데이터그램을 기다립니다 (poll)"
             } else {
                 "서버의 답을 기다립니다 (poll)"

@@ -140,7 +140,7 @@ fn secure<'fd>(fd: BorrowedFd<'fd>, context: &SslContext, name: &str, peer: &str
                     until = Instant::now() + A_YEAR;
                     continue;
                 }
-                lesson::waits("서버가 TLS 핸드셰이크에 답하기를 기다립니다 (poll)");
+                lesson::remark("서버가 TLS 핸드셰이크에 답하기를 기다립니다 (poll)");
                 wait(&mut [PollFd::new(fd, event)], Some(left)).during("poll", peer)?;
             }
             Err(trouble) => return Err(failed(&stream, trouble)),

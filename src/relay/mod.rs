@@ -32,7 +32,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use nix::errno::Errno;
 use nix::sys::socket::Shutdown;
 
-use crate::lesson::Packet;
+use crate::lesson::{self, Packet};
 use crate::lifecycle::{Socket, close, recv_packet, send, shutdown, socketpair};
 
 pub use hub::{Hub, Offence, Rules};
@@ -65,6 +65,7 @@ pub fn pair() -> nix::Result<(ParentEnd, ChildEnd)> {
 
 /// Fails where the kernel does not take our longest packet: better at the start than in the middle.
 pub fn check_longest_packet() -> nix::Result<()> {
+    lesson::remark("가장 긴 중계 패킷을 커널이 받아 주는지 포트를 열기 전에 시험합니다");
     let (parent, child) = pair()?;
     let sent = parent.send(&vec![0; RELAY_MAX_BYTES]);
     parent.close();
