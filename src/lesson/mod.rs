@@ -128,7 +128,7 @@ fn watched<T: Outcome>(call: Call<'_>, make: impl FnOnce() -> nix::Result<T>) ->
         look_at(call.fd());
     }
     if step::is_on() {
-        step::ask(&trace::ahead(&call), call.fd());
+        step::ask(&trace::ahead(&call), call.number(), call.fd());
     }
     let began = file::now();
     let result = make();

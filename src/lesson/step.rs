@@ -17,7 +17,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpid};
 
 use super::console::{Console, Key};
-use super::look::Change;
+use super::look::{self, Change};
 use super::shared::flags;
 use super::turn::{Turn, Turns};
 use super::{coloured, lock, state, who, words};
@@ -135,7 +135,9 @@ pub fn remark(what: &str) {
 }
 
 /// Asks about the call that is about to be made, until the answer is to run it.
-pub fn ask(call: &str, fd: Option<BorrowedFd<'_>>) {
+///
+/// `number` is the descriptor that the call is about, `fd` the same while it is open and of use.
+pub fn ask(call: &str, number: Option<RawFd>, fd: Option<BorrowedFd<'_>>) {
     let Some(stepper) = STEPPER.get() else { return };
     *lock(&stepper.said) = None;
     let kind = call.split('(').next().unwrap_or_default();
@@ -144,7 +146,7 @@ pub fn ask(call: &str, fd: Option<BorrowedFd<'_>>) {
         return;
     }
     *lock(&stepper.passing) = None;
-    say(&question(call, kind));
+    say(&question(call, kind, look::is_pair(number)));
     let all_keys = stepper.greeted.swap(getpid().as_raw(), Ordering::Relaxed) != getpid().as_raw();
     let mut keys = if all_keys { KEYS } else { "Enter s n c q ?" };
     loop {
@@ -178,10 +180,11 @@ impl Stepper {
     }
 }
 
-fn question(call: &str, kind: &str) -> String {
+fn question(call: &str, kind: &str, on_pair: bool) -> String {
     let (bold, plain) = if coloured() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+    let why = on_pair.then(|| words::between_processes(kind)).flatten();
     let lesson = words::of(kind)
-        .map(|words| format!("    {}\n    {} · man {}\n", words.why, words.chapter, words.manual))
+        .map(|words| format!("    {}\n    {} · man {}\n", why.unwrap_or(words.why), words.chapter, words.manual))
         .unwrap_or_default();
     format!("\n{} 다음 호출: {bold}{call}{plain}\n{lesson}", who::tag())
 }

@@ -18,6 +18,21 @@ pub fn of(call: &str) -> Option<&'static Words> {
     WORDS.iter().find(|words| words.call == call)
 }
 
+/// What `call` is for on a socket between parent and child, where that is something else.
+pub fn between_processes(call: &str) -> Option<&'static str> {
+    Some(match call {
+        "send" => {
+            "부모와 자식 사이의 소켓으로 패킷 하나를 보냅니다. SOCK_SEQPACKET이므로 패킷의 경계가 그대로 지켜집니다."
+        }
+        "recv" => {
+            "부모와 자식 사이의 소켓에서 패킷 하나를 받습니다. 0은 상대 프로세스가 소켓을 닫았다는 뜻이고, MSG_TRUNC는 패킷의 원래 길이를 묻습니다."
+        }
+        "shutdown" => "부모가 자식에게 더 보낼 것이 없다고 알립니다. 자식은 남은 일을 마치고 끝납니다.",
+        "close" => "부모와 자식 사이의 소켓을 닫습니다. 상대 프로세스의 recv()는 0을 돌려받습니다.",
+        _ => return None,
+    })
+}
+
 /// In the order of a connection's life; what UDP and the relay add comes behind.
 pub const WORDS: [Words; 20] = [
     Words {
@@ -153,5 +168,11 @@ mod tests {
             assert!(words.why.ends_with("니다."), "{}", words.call);
         }
         assert_eq!(of("read"), None);
+        assert!(
+            ["send", "recv", "shutdown", "close"]
+                .into_iter()
+                .filter_map(between_processes)
+                .all(|why| why.ends_with("니다."))
+        );
     }
 }
