@@ -182,7 +182,7 @@ impl Stepper {
 
 fn question(call: &str, kind: &str, on_pair: bool) -> String {
     let (bold, plain) = if coloured() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
-    let why = on_pair.then(|| words::between_processes(kind)).flatten();
+    let why = words::why(call, on_pair);
     let lesson = words::of(kind)
         .map(|words| format!("    {}\n    {} · man {}\n", why.unwrap_or(words.why), words.chapter, words.manual))
         .unwrap_or_default();
