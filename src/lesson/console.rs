@@ -4,15 +4,17 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write, stderr};
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Mutex;
 
 use nix::errno::Errno;
-use nix::sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices, Termios, tcgetattr, tcsetattr};
+use nix::sys::signal::Signal;
+use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
 
 use super::file::out_of_the_way;
+use super::keyboard::{Keyboard, Press, was_left};
 use super::{lock, screen};
 use crate::error::{During, Error, Result, describe, errno_of};
 
@@ -25,6 +27,16 @@ pub enum Key {
     RunOn,
     Quit,
     Help,
+}
+
+/// What came of a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    Key(Key),
+    /// End of the script, or a terminal that has gone.
+    NoMore,
+    /// Nobody asks any more: the program is ending.
+    Over,
 }
 
 #[derive(Debug)]
@@ -83,11 +95,23 @@ impl Console {
         };
     }
 
-    /// Waits for an answer; `None` when there will be none any more: end of the script, a terminal that has gone.
-    pub fn ask(&self) -> Option<Key> {
+    /// Waits for an answer, while the question `stands`. `heard`: the signals that this process ends by.
+    pub fn ask(&self, heard: &[Signal], stands: impl Fn() -> bool) -> Answer {
         match self {
-            Console::Terminal(tty, found) => pressed(tty, &lock(found)),
-            Console::Script(file) => next_line(file),
+            Console::Terminal(tty, found) => match Keyboard::take(tty, &lock(found), heard) {
+                Some(keyboard) => pressed(&keyboard, stands),
+                None => Answer::NoMore,
+            },
+            Console::Script(file) => next_line(file).map_or(Answer::NoMore, Answer::Key),
+        }
+    }
+
+    /// Gives the terminal the modes back that one who asked, and was killed, has left it without.
+    pub fn tidy(&self) {
+        if let Console::Terminal(tty, found) = self
+            && tcgetattr(tty).is_ok_and(|modes| was_left(&modes))
+        {
+            let _ = tcsetattr(tty, SetArg::TCSANOW, &lock(found));
         }
     }
 }
@@ -108,37 +132,21 @@ fn key(word: &str) -> Option<Key> {
     })
 }
 
-/// One key, without Enter behind it, and without an echo. Ctrl-C and Ctrl-D are `q` here; what means nothing is passed over.
-///
-/// Afterwards the terminal is as it was before; as it was `found`, when one who asked has died and left it so.
-fn pressed(mut tty: &File, found: &Termios) -> Option<Key> {
-    let before = tcgetattr(tty).ok()?;
-    let before = if before.local_flags.contains(LocalFlags::ISIG) { before } else { found.clone() };
-    let mut mode = before.clone();
-    mode.local_flags.remove(LocalFlags::ICANON | LocalFlags::ECHO | LocalFlags::ISIG);
-    mode.control_chars[SpecialCharacterIndices::VMIN as usize] = 1;
-    mode.control_chars[SpecialCharacterIndices::VTIME as usize] = 0;
-    tcsetattr(tty, SetArg::TCSANOW, &mode).ok()?;
-    let mut byte = [0];
-    let answer = loop {
-        match tty.read(&mut byte) {
-            Ok(0) => break None,
-            Ok(_) => match byte[0] {
-                b'\r' | b'\n' => break Some(Key::Run),
-                0x03 | 0x04 => break Some(Key::Quit),
-                other => {
-                    let word = char::from(other).to_string();
-                    if let Some(key) = key(&word).filter(|key| *key != Key::Run) {
-                        break Some(key);
-                    }
+/// Ctrl-C and Ctrl-D are `q` here; what means nothing is passed over.
+fn pressed(keyboard: &Keyboard<'_>, stands: impl Fn() -> bool) -> Answer {
+    loop {
+        match keyboard.press(&stands) {
+            Press::Key(b'\r' | b'\n') => return Answer::Key(Key::Run),
+            Press::Key(0x03 | 0x04) => return Answer::Key(Key::Quit),
+            Press::Key(other) => {
+                if let Some(key) = key(&char::from(other).to_string()).filter(|key| *key != Key::Run) {
+                    return Answer::Key(key);
                 }
-            },
-            Err(error) if errno_of(&error) == Errno::EINTR => {}
-            Err(_) => break None,
+            }
+            Press::Over => return Answer::Over,
+            Press::Gone => return Answer::NoMore,
         }
-    };
-    let _ = tcsetattr(tty.as_fd(), SetArg::TCSANOW, &before);
-    answer
+    }
 }
 
 /// Byte by byte: what is behind the line belongs to whoever asks next.

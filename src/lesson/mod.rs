@@ -7,7 +7,8 @@
 //! records.rs   the TLS records that a call carries
 //! words.rs     what each call is for, in Korean
 //! state.rs     what the kernel says of a socket, in the words of ss; look.rs what has changed since the last look
-//! step.rs      --step: before each call a question; console.rs is where, turn.rs who is next
+//! step.rs      --step: before each call a question; console.rs is where, keyboard.rs a key of the terminal,
+//!              turn.rs who is next
 //! file.rs      --trace=FILE: the lines of all processes in one file
 //! screen.rs    where a client's line is being typed, above it
 //! who.rs       the role and the process that a line names
@@ -21,6 +22,7 @@
 mod call;
 mod console;
 mod file;
+mod keyboard;
 mod look;
 mod message;
 mod records;

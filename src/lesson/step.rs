@@ -16,10 +16,10 @@ use std::sync::{Mutex, MutexGuard, OnceLock};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpid};
 
-use super::console::{Console, Key};
+use super::console::{Answer, Console, Key};
 use super::look::{self, Change};
 use super::shared::flags;
-use super::turn::{Turn, Turns};
+use super::turn::{HEARD, Turn, Turns};
 use super::{coloured, lock, state, who, words};
 use crate::error::Result;
 
@@ -92,6 +92,14 @@ pub fn run_on() {
     }
 }
 
+/// A process has been killed: if it was at its question, the terminal is still as that has needed it.
+pub fn tidy() {
+    let Some(stepper) = STEPPER.get() else { return };
+    if let Some(_turn) = stepper.turns.try_take() {
+        stepper.console.tidy();
+    }
+}
+
 /// Descriptors that a child must keep.
 pub fn kept_fds() -> impl Iterator<Item = RawFd> {
     STEPPER.get().into_iter().flat_map(|stepper| [stepper.console.raw_fd(), stepper.turns.raw_fd()])
@@ -152,22 +160,31 @@ pub fn ask(call: &str, number: Option<RawFd>, fd: Option<BorrowedFd<'_>>) {
     loop {
         say(&format!("{} {keys}\n", who::tag()));
         keys = "Enter s n c q ?";
-        match stepper.console.ask() {
-            Some(Key::Run) => return,
-            Some(Key::State) => say(&sockets(fd)),
-            Some(Key::Help) => say(HELP),
-            Some(Key::NextKind) => return *lock(&stepper.passing) = Some(kind.into()),
-            Some(Key::RunOn) => return run_on(),
-            None => {
+        match stepper.console.ask(stepper.heard(), || !flags().runs_on.load(Ordering::Relaxed)) {
+            Answer::Key(Key::Run) => return,
+            Answer::Key(Key::State) => say(&sockets(fd)),
+            Answer::Key(Key::Help) => say(HELP),
+            Answer::Key(Key::NextKind) => return *lock(&stepper.passing) = Some(kind.into()),
+            Answer::Key(Key::RunOn) => return run_on(),
+            Answer::Key(Key::Quit) => return stepper.quit(),
+            Answer::NoMore => {
                 say("    더 받을 키가 없으므로 멈추지 않고 계속 실행합니다.\n");
                 return run_on();
             }
-            Some(Key::Quit) => return stepper.quit(),
+            Answer::Over => {
+                say("    프로그램이 끝나는 중이므로 더 묻지 않습니다.\n");
+                return run_on();
+            }
         }
     }
 }
 
 impl Stepper {
+    /// The signals that end this process, and that it hears itself. A child leaves all but SIGTERM to its parent.
+    fn heard(&self) -> &'static [Signal] {
+        if getpid() == self.owner { &HEARD } else { &HEARD[..1] }
+    }
+
     /// The started process is told to stop; before it can be told, this is the end of it.
     fn quit(&self) {
         flags().quit.store(true, Ordering::Relaxed);
