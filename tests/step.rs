@@ -389,6 +389,34 @@ fn a_script_with_a_wrong_key_is_refused_before_anything_is_done() {
 }
 
 #[test]
+fn a_script_may_come_through_a_pipe_and_is_not_without_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let client = |script: &str| {
+        run(&mut without_terminal(&["client", "--step-script", script, "--connect", "127.0.0.1:1"]), b"")
+    };
+    let writer = std::thread::spawn({
+        let fifo = fifo.clone();
+        move || fs::write(fifo, "\r\ns\r\nc\r\n").unwrap()
+    });
+    let done = client(fifo.to_str().unwrap());
+    writer.join().unwrap();
+    assert!(done.err.contains("getsockopt(TCP_INFO).tcpi_state") && done.err.contains("ECONNREFUSED"), "{}", done.err);
+    assert!(!done.err.contains("더 받을 키가 없으므로"), "{}", done.err);
+    for (path, why) in [
+        ("/dev/zero", "EFBIG (File too large)"),
+        ("/proc/self/exe", "stream did not contain valid UTF-8"),
+        (dir.path().to_str().unwrap(), "EISDIR (Is a directory)"),
+        ("/nowhere", "ENOENT (No such file or directory)"),
+    ] {
+        let refused = client(path);
+        assert_eq!(refused.code(), 1);
+        assert!(refused.err.starts_with(&format!("sockstep: step script {path}: {why}\n힌트: ")), "{}", refused.err);
+    }
+}
+
+#[test]
 fn without_a_terminal_there_is_nobody_to_ask() {
     let refused = run(&mut without_terminal(&["client", "--step"]), b"");
     assert_eq!(refused.code(), 1);

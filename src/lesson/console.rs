@@ -3,13 +3,14 @@
 //! Standard input is not it: a client's standard input is the conversation.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write, stderr};
+use std::io::{Read, Seek, Write, stderr};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Mutex;
 
 use nix::errno::Errno;
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::Signal;
 use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
 
@@ -17,6 +18,9 @@ use super::file::out_of_the_way;
 use super::keyboard::{Keyboard, Press, was_left};
 use super::{lock, screen};
 use crate::error::{During, Error, Result, describe, errno_of};
+
+/// Nobody writes down more keys than this.
+const SCRIPT_MAX_BYTES: u64 = 1 << 20;
 
 /// What a person, or a line of the script, answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +47,7 @@ pub enum Answer {
 pub enum Console {
     /// With its modes as the program has found them.
     Terminal(File, Mutex<Termios>),
-    /// Parent and children read on where another has stopped: they share the open file.
+    /// A copy of it. Parent and children read on where another has stopped: they share the open file.
     Script(File),
 }
 
@@ -69,13 +73,15 @@ impl Console {
             reason,
             hint: "한 줄에 키를 하나씩 적습니다: 빈 줄(Enter), s, n, c, q, ?. #으로 시작하는 줄은 설명입니다.".into(),
         };
-        let text = std::fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
+        let text = read_script(path).map_err(|error| refuse(said(&error)))?;
         if let Some((n, line)) = text.lines().enumerate().find(|(_, line)| !is_comment(line) && key(line).is_none()) {
             let line = crate::text::excerpt(line.as_bytes());
             return Err(refuse(format!("line {}: expected a key (empty, s, n, c, q or ?), found {line:?}", n + 1)));
         }
-        let file = File::open(path).map_err(|error| refuse(describe(errno_of(&error))))?;
-        Ok(Console::Script(File::from(out_of_the_way(file.into()))))
+        let mut keys: File = memfd_create("sockstep-keys", MFdFlags::MFD_CLOEXEC).during("memfd_create", "")?.into();
+        let copied = keys.write_all(text.as_bytes()).and_then(|()| keys.rewind());
+        copied.map_err(|error| errno_of(&error)).during("write", "copy of the step script")?;
+        Ok(Console::Script(File::from(out_of_the_way(keys.into()))))
     }
 
     pub fn raw_fd(&self) -> RawFd {
@@ -114,6 +120,21 @@ impl Console {
             let _ = tcsetattr(tty, SetArg::TCSANOW, &lock(found));
         }
     }
+}
+
+/// All of it, once: what is read from a pipe is not there a second time.
+fn read_script(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(SCRIPT_MAX_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > SCRIPT_MAX_BYTES {
+        return Err(Errno::EFBIG.into());
+    }
+    Ok(text)
+}
+
+/// An errno by its name; what is no errno in its own words.
+fn said(error: &std::io::Error) -> String {
+    error.raw_os_error().map_or_else(|| error.to_string(), |code| describe(Errno::from_raw(code)))
 }
 
 fn is_comment(line: &str) -> bool {
