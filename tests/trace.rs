@@ -191,6 +191,30 @@ fn a_reader_that_leaves_ends_the_trace_and_not_the_server() {
     assert_eq!(&leaves.join().unwrap(), b"# ");
 }
 
+/// `prlimit --fsize=BYTES sockstep ROLE --trace=FILE ARGS`
+fn in_small_files(bytes: usize, role: &str, file: &std::path::Path, args: &[&str]) -> Command {
+    let mut command = Command::new("prlimit");
+    command.arg(format!("--fsize={bytes}")).args([BIN, role]).arg(format!("--trace={}", file.display())).args(args);
+    command
+}
+
+#[test]
+fn a_file_at_the_limit_of_its_size_ends_the_trace_and_not_the_program() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("trace");
+    let ended = format!("trace file {}: EFBIG (File too large): the trace ends here", file.display());
+    let mut server = Server::from_command(in_small_files(300, "server", &file, &["--listen", "127.0.0.1:0"]));
+    let to = server.addr.to_string();
+    let done = run(&mut in_small_files(700, "client", &file, &["--connect", &to]), "안녕\n".as_bytes());
+    assert_eq!((done.code(), done.text().as_str()), (0, "안녕\n"), "{}", done.err);
+    server.signal(Signal::SIGTERM);
+    assert!(server.wait().success());
+    let log = server.whole_log();
+    for said in [log, done.err] {
+        assert_eq!(said.matches(&ended).count(), 1, "{said}");
+    }
+}
+
 #[test]
 fn a_file_that_cannot_be_opened_is_an_error_before_the_port_opens() {
     for command in ["server", "client"] {
