@@ -213,6 +213,8 @@ fn a_file_at_the_limit_of_its_size_ends_the_trace_and_not_the_program() {
     for said in [log, done.err] {
         assert_eq!(said.matches(&ended).count(), 1, "{said}");
     }
+    // What the one could not finish is no part of what the other says.
+    assert_eq!(fs::read_to_string(&file).unwrap().matches("\n# sockstep-trace 1 ").count(), 1);
 }
 
 #[test]

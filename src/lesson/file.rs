@@ -9,7 +9,7 @@
 //! once: a trace with a hole would be no proof of anything.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -48,8 +48,19 @@ pub fn open(path: &Path, role: &str) -> Result<()> {
     let file = FILE.get_or_init(|| (File::from(out_of_the_way(file.into())), path.to_path_buf()));
     let (realtime, monotonic) = (micros(ClockId::CLOCK_REALTIME), micros(ClockId::CLOCK_MONOTONIC));
     let pid = std::process::id();
-    append(file, &format!("{MAGIC} realtime={realtime} monotonic={monotonic} role={role} pid={pid}\n"));
+    let rest = if ends_in_midline(path) { "\n" } else { "" };
+    append(file, &format!("{rest}{MAGIC} realtime={realtime} monotonic={monotonic} role={role} pid={pid}\n"));
     Ok(())
+}
+
+/// Whoever wrote here before had no room for its last line: ours are not to be part of that.
+fn ends_in_midline(path: &Path) -> bool {
+    let mut last = [b'\n'];
+    let is_file = path.metadata().is_ok_and(|meta| meta.is_file() && meta.len() > 0);
+    is_file
+        && File::open(path)
+            .and_then(|mut file| file.seek(SeekFrom::End(-1)).and_then(|_| file.read_exact(&mut last)))
+            .is_ok_and(|()| last != [b'\n'])
 }
 
 /// The same open file under a high number; under its own where there is none so high.
