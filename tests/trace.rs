@@ -151,6 +151,21 @@ fn an_alert_in_clear_is_named() {
     server.wait_for_log("   Alert protocol_version 7   notes/08-send-recv.md");
 }
 
+#[test]
+fn a_peer_that_sends_very_many_records_makes_no_long_line() {
+    let mut server = tls_server(&["--trace"]);
+    let mut peer = server.connect();
+    peer.send([&[22, 3, 1, 0, 0][..], &[21, 3, 3, 0, 0].repeat(3000)].concat());
+    let _ = peer.stream.read_to_end(&mut Vec::new());
+    drop(peer);
+    server.wait_for_children(0);
+    server.signal(Signal::SIGTERM);
+    assert!(server.wait().success());
+    let log = server.whole_log();
+    assert!(log.contains(" more records "), "{log}");
+    assert!(log.lines().all(|line| line.len() < libc::PIPE_BUF), "{log}"); // or it would not be written in one piece
+}
+
 /// Such a file ends the trace with one word, and nothing else: not the server, and not its children.
 fn assert_ends_alone(file: &str, errno: &str) {
     let mut server = Server::start(&[&format!("--trace={file}")]);
