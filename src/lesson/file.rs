@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::time::{ClockId, clock_gettime};
@@ -34,15 +35,22 @@ const PATIENCE_MS: u16 = 100;
 static FILE: OnceLock<(File, PathBuf)> = OnceLock::new();
 
 /// Opens the file, to append to; it is made when it is not there.
-pub fn open(path: &Path, role: &str) -> Result<()> {
+///
+/// `no_link`: root is going to become somebody, who may own the folder: a symbolic link there could lead root
+/// to any file.
+pub fn open(path: &Path, role: &str, no_link: bool) -> Result<()> {
     flags();
     let mut options = OpenOptions::new();
     // A FIFO that nobody reads must not hold us, a terminal not become ours.
-    options.append(true).create(true).mode(0o640).custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK);
+    let how = libc::O_NOCTTY | libc::O_NONBLOCK | if no_link { libc::O_NOFOLLOW } else { 0 };
+    options.append(true).create(true).mode(0o640).custom_flags(how);
     let file = options.open(path).map_err(|error| Error::File {
         path: path.into(),
         what: "trace file",
-        reason: describe(errno_of(&error)),
+        reason: match errno_of(&error) {
+            Errno::ELOOP if no_link => "is a symbolic link: refused under --user".into(),
+            errno => describe(errno),
+        },
         hint: "트레이스를 기록할 파일의 경로와 쓰기 권한을 확인하십시오. 디렉터리는 미리 만들어 두어야 합니다.".into(),
     })?;
     let file = FILE.get_or_init(|| (File::from(out_of_the_way(file.into())), path.to_path_buf()));

@@ -66,9 +66,9 @@ pub fn watch() {
     WATCHED.store(true, Ordering::Relaxed);
 }
 
-/// From here on every call is a line in that file.
-pub fn record_to(path: &Path) -> crate::error::Result<()> {
-    file::open(path, &who::role())?;
+/// From here on every call is a line in that file, which under `no_link` must be no symbolic link.
+pub fn record_to(path: &Path, no_link: bool) -> crate::error::Result<()> {
+    file::open(path, &who::role(), no_link)?;
     watch();
     Ok(())
 }
