@@ -206,6 +206,33 @@ fn a_reader_that_leaves_ends_the_trace_and_not_the_server() {
     assert_eq!(&leaves.join().unwrap(), b"# ");
 }
 
+#[test]
+fn a_reader_that_is_slow_all_the_time_ends_the_trace_and_does_not_slow_the_server_down() {
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let mut reader = fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&fifo).unwrap();
+    nix::fcntl::fcntl(&reader, nix::fcntl::FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
+    let mut server = Server::start(&[&format!("--trace={}", fifo.display())]);
+    let (done, is_done) = std::sync::mpsc::channel::<()>();
+    let reads = std::thread::spawn(move || {
+        let pace = std::time::Duration::from_millis(60);
+        while is_done.recv_timeout(pace) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            let _ = reader.read(&mut [0; 4096]);
+        }
+    });
+    let mut peer = server.connect();
+    for n in 0..300 {
+        peer.send(format!("{n}\n"));
+        assert_eq!(peer.line(), n.to_string());
+    }
+    server.signal(Signal::SIGTERM);
+    assert!(server.wait().success());
+    drop(done);
+    reads.join().unwrap();
+    assert!(server.whole_log().contains("EAGAIN (Resource temporarily unavailable): the trace ends here"));
+}
+
 /// `prlimit --fsize=BYTES sockstep ROLE --trace=FILE ARGS`
 fn in_small_files(bytes: usize, role: &str, file: &std::path::Path, args: &[&str]) -> Command {
     let mut command = Command::new("prlimit");

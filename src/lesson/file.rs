@@ -14,7 +14,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
@@ -29,8 +29,12 @@ use crate::error::{Error, Result, describe, errno_of};
 pub const MAGIC: &str = "# sockstep-trace 1";
 /// Where the lesson's own files have their descriptors: a listener is still number 3.
 const HIGH_FD: RawFd = 100;
-/// How long a line may wait for whoever reads a pipe.
-const PATIENCE_MS: u16 = 100;
+/// How long the lines of a process may wait, all together, for whoever reads a pipe.
+const PATIENCE_US: i64 = 100_000;
+/// What a line that need not wait gives back of it: who reads slowly all the time holds a server up no longer than that.
+const REGAINED_US: i64 = 1_000;
+
+static PATIENCE_LEFT_US: AtomicI64 = AtomicI64::new(PATIENCE_US);
 
 static FILE: OnceLock<(File, PathBuf)> = OnceLock::new();
 
@@ -115,18 +119,26 @@ fn append((file, path): &(File, PathBuf), line: &str) {
 }
 
 fn append_all(mut file: &File, mut line: &[u8]) -> io::Result<()> {
-    let mut may_wait = true;
+    let (mut left, mut regained) = (PATIENCE_LEFT_US.load(Ordering::Relaxed), REGAINED_US);
     while !line.is_empty() {
         match file.write(line) {
             Ok(n) => line = &line[n..],
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && may_wait => {
-                may_wait = false;
-                let mut room = [PollFd::new(file.as_fd(), PollFlags::POLLOUT)];
-                let _ = poll(&mut room, PollTimeout::from(PATIENCE_MS));
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && left > 0 => {
+                (left, regained) = (left - wait_for_room(file, left), 0);
             }
             Err(error) => return Err(error),
         }
     }
+    PATIENCE_LEFT_US.store((left + regained).min(PATIENCE_US), Ordering::Relaxed);
     Ok(())
+}
+
+/// Waits, but no longer than that; returns how long it was.
+fn wait_for_room(file: &File, at_most_us: i64) -> i64 {
+    let began = now();
+    let mut room = [PollFd::new(file.as_fd(), PollFlags::POLLOUT)];
+    let ms = u16::try_from(at_most_us / 1000 + 1).unwrap_or(u16::MAX);
+    let _ = poll(&mut room, PollTimeout::from(ms));
+    (now() - began).max(1)
 }
