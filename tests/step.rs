@@ -6,9 +6,10 @@ mod pty;
 mod support;
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
 use pty::Terminal;
@@ -386,6 +387,37 @@ fn a_script_with_a_wrong_key_is_refused_before_anything_is_done() {
         "{}",
         refused.err
     );
+}
+
+#[test]
+fn what_nobody_reads_in_time_stops_no_server_and_is_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = script(&dir, "c\n");
+    let (reader, writer) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
+    let mut reader = fs::File::from(reader);
+    let mut command = Command::new(BIN);
+    command.args(["server", "--listen", "127.0.0.1:0", "--step-script", &keys]);
+    let mut child = command.stdout(Stdio::piped()).stderr(writer).spawn().unwrap();
+    drop(command); // and with it our copy of the writing end
+    let mut ready = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+    let addr = ready.split("에서").next().unwrap().to_string();
+    let mut peer = Peer::new(TcpStream::connect(addr).unwrap());
+    let mut echo = |n: usize| {
+        peer.send(format!("{n}\n"));
+        assert_eq!(peer.line(), n.to_string());
+    };
+    (0..1000).for_each(&mut echo);
+    let mut said = vec![0; 1 << 16];
+    let n = reader.read(&mut said).unwrap();
+    said.truncate(n);
+    echo(1000);
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), Signal::SIGTERM).unwrap();
+    reader.read_to_end(&mut said).unwrap();
+    assert!(child.wait().unwrap().success());
+    let said = String::from_utf8(said).unwrap();
+    assert!(said.contains(" lines lost: they were not read in time)\n"), "{said}");
+    assert!(said.contains("send(6, \"1000\\n\", 5, MSG_NOSIGNAL) = 5"), "{said}");
 }
 
 #[test]

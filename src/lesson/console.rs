@@ -8,13 +8,14 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::Signal;
 use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
 
-use super::file::out_of_the_way;
+use super::file::{append_all, out_of_the_way};
 use super::keyboard::{Keyboard, Press, was_left};
 use super::{lock, screen};
 use crate::error::{During, Error, Result, describe, errno_of};
@@ -97,7 +98,7 @@ impl Console {
         }
         let _ = match self {
             Console::Terminal(tty, _) => Write::write_all(&mut &*tty, lines.as_bytes()),
-            Console::Script(_) => stderr().write_all(lines.as_bytes()),
+            Console::Script(_) => say_on_stderr(lines),
         };
     }
 
@@ -120,6 +121,16 @@ impl Console {
             let _ = tcsetattr(tty, SetArg::TCSANOW, &lock(found));
         }
     }
+}
+
+/// Standard error may be a pipe and does not block: what is not read in time is lost, and counted.
+fn say_on_stderr(lines: &str) -> std::io::Result<()> {
+    static LOST: AtomicUsize = AtomicUsize::new(0);
+    let lost = LOST.load(Ordering::Relaxed);
+    let note = if lost == 0 { String::new() } else { format!("    ({lost} lines lost: they were not read in time)\n") };
+    let said = append_all(&mut stderr(), (note + lines).as_bytes());
+    LOST.store(if said.is_ok() { 0 } else { lost + lines.lines().count() }, Ordering::Relaxed);
+    said
 }
 
 /// All of it, once: what is read from a pipe is not there a second time.

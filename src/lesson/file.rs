@@ -112,30 +112,35 @@ pub fn write(call: &str, note: &str, chapter: &str, began: i64, took: Option<i64
 }
 
 fn append((file, path): &(File, PathBuf), line: &str) {
-    let Err(error) = append_all(file, line.as_bytes()) else { return };
+    let Err(error) = append_all(&mut &*file, line.as_bytes()) else { return };
     if !flags().file_ended.swap(true, Ordering::Relaxed) {
         log::warn!("trace file {}: {}: the trace ends here", path.display(), describe(errno_of(&error)));
     }
 }
 
-fn append_all(mut file: &File, mut line: &[u8]) -> io::Result<()> {
+/// All of a line, to a file that may be a pipe and does not block.
+pub fn append_all(file: &mut (impl Write + AsFd), mut line: &[u8]) -> io::Result<()> {
     let (mut left, mut regained) = (PATIENCE_LEFT_US.load(Ordering::Relaxed), REGAINED_US);
-    while !line.is_empty() {
+    let written = loop {
         match file.write(line) {
+            Ok(n) if n == line.len() => break Ok(()),
             Ok(n) => line = &line[n..],
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && left > 0 => {
                 (left, regained) = (left - wait_for_room(file, left), 0);
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                regained = 0;
+                break Err(error);
+            }
         }
-    }
+    };
     PATIENCE_LEFT_US.store((left + regained).min(PATIENCE_US), Ordering::Relaxed);
-    Ok(())
+    written
 }
 
 /// Waits, but no longer than that; returns how long it was.
-fn wait_for_room(file: &File, at_most_us: i64) -> i64 {
+fn wait_for_room(file: &impl AsFd, at_most_us: i64) -> i64 {
     let began = now();
     let mut room = [PollFd::new(file.as_fd(), PollFlags::POLLOUT)];
     let ms = u16::try_from(at_most_us / 1000 + 1).unwrap_or(u16::MAX);
