@@ -257,6 +257,17 @@ fn sigterm_ends_a_server_whoever_asks() {
 }
 
 #[test]
+fn sigterm_for_a_child_at_its_question_ends_that_child_alone() {
+    let (mut terminal, _peer) = child_at_its_question();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(last_to_ask(&terminal)), Signal::SIGTERM).unwrap();
+    assert_eq!(terminal.step_to("recv(7, "), "server");
+    terminal.shows_somewhere("close(6) = 0"); // the child's, unasked
+    terminal.press("q");
+    assert!(terminal.end().success());
+    terminal.assert_given_back();
+}
+
+#[test]
 fn sighup_at_a_question_is_heard_when_it_has_been_answered() {
     let (mut terminal, addr) = server(&["--mode", "relay"]);
     terminal.step_to("getsockname(");

@@ -48,6 +48,8 @@ struct Stepper {
     said: Mutex<Option<String>>,
     /// The process whose question all keys were named to.
     greeted: AtomicI32,
+    /// This process is ending, and asks no more; others may.
+    ending: AtomicBool,
 }
 
 /// Begins to step: on the terminal, or as the script says.
@@ -56,7 +58,7 @@ pub fn begin(script: Option<&Path>) -> Result<()> {
     let console = script.map_or_else(Console::terminal, Console::script)?;
     let on_stderr = script.is_some() || stderr().is_terminal();
     let (turns, owner) = (Turns::new()?, getpid());
-    let (owner_listens, greeted) = (AtomicBool::new(false), AtomicI32::new(0));
+    let (owner_listens, greeted, ending) = (AtomicBool::new(false), AtomicI32::new(0), AtomicBool::new(false));
     STEPPER.get_or_init(|| Stepper {
         console,
         turns,
@@ -66,6 +68,7 @@ pub fn begin(script: Option<&Path>) -> Result<()> {
         passing: Mutex::default(),
         said: Mutex::default(),
         greeted,
+        ending,
     });
     Ok(())
 }
@@ -150,7 +153,7 @@ pub fn ask(call: &str, number: Option<RawFd>, fd: Option<BorrowedFd<'_>>) {
     *lock(&stepper.said) = None;
     let kind = call.split('(').next().unwrap_or_default();
     let passing = lock(&stepper.passing).as_deref() == Some(kind);
-    if passing || flags().runs_on.load(Ordering::Relaxed) {
+    if passing || stepper.asks_no_more() {
         return;
     }
     *lock(&stepper.passing) = None;
@@ -160,7 +163,7 @@ pub fn ask(call: &str, number: Option<RawFd>, fd: Option<BorrowedFd<'_>>) {
     loop {
         say(&format!("{} {keys}\n", who::tag()));
         keys = "Enter s n c q ?";
-        match stepper.console.ask(stepper.heard(), || !flags().runs_on.load(Ordering::Relaxed)) {
+        match stepper.console.ask(stepper.heard(), || !stepper.asks_no_more()) {
             Answer::Key(Key::Run) => return,
             Answer::Key(Key::State) => say(&sockets(fd)),
             Answer::Key(Key::Help) => say(HELP),
@@ -172,8 +175,8 @@ pub fn ask(call: &str, number: Option<RawFd>, fd: Option<BorrowedFd<'_>>) {
                 return run_on();
             }
             Answer::Over => {
-                say("    프로그램이 끝나는 중이므로 더 묻지 않습니다.\n");
-                return run_on();
+                say("    끝나는 중이므로 더 묻지 않습니다.\n");
+                return stepper.end();
             }
         }
     }
@@ -183,6 +186,18 @@ impl Stepper {
     /// The signals that end this process, and that it hears itself. A child leaves all but SIGTERM to its parent.
     fn heard(&self) -> &'static [Signal] {
         if getpid() == self.owner { &HEARD } else { &HEARD[..1] }
+    }
+
+    fn asks_no_more(&self) -> bool {
+        self.ending.load(Ordering::Relaxed) || flags().runs_on.load(Ordering::Relaxed)
+    }
+
+    /// The end of the started process is everybody's; a child's is its own.
+    fn end(&self) {
+        self.ending.store(true, Ordering::Relaxed);
+        if getpid() == self.owner {
+            run_on();
+        }
     }
 
     /// The started process is told to stop; before it can be told, this is the end of it.
