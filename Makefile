@@ -42,13 +42,15 @@ TEST_TOOLS  = $(LOOK_TOOLS) ncat:ncat socat:socat chromium:chromium
 HANGUL      = fc-list :lang=ko 2>/dev/null | grep -q . 2>/dev/null || echo fonts-nanum
 
 .DEFAULT_GOAL := help
-.PHONY: help run-server run-client start stop status reload logs certs ss strace-server test lint doc clean setup build stage ca build-tools cert-tools look-tools test-tools
+.PHONY: help run-server run-client step-server step-client start stop status reload logs certs ss strace-server test lint doc clean setup build stage ca build-tools cert-tools look-tools test-tools
 
 help:
 	@echo '사용법: make 타깃 [변수=값 ...]'
 	@echo
 	@echo '  run-server     서버를 실행합니다. STAGE=1 에코, 2 중계, 3 TLS 중계 (기본값), udp UDP 에코'
 	@echo '  run-client     클라이언트를 실행합니다. STAGE는 서버와 같아야 합니다'
+	@echo '  step-server    서버를 실행하되 호출마다 멈추어 설명하고, 키를 누르면 실행합니다'
+	@echo '  step-client    클라이언트를 같은 방식으로 실행합니다'
 	@echo '  start          서버를 데몬으로 시작합니다. STAGE와 LISTEN은 run-server와 같습니다'
 	@echo '  stop           데몬을 멈춥니다'
 	@echo '  status         데몬의 상태를 봅니다'
@@ -69,11 +71,20 @@ help:
 	@echo '      make run-client NAME=철수   make run-server ARGS="--max-clients 10"'
 	@echo '      make certs CLIENT=철수      make run-server ARGS="--client-ca certs/ca.pem"'
 
+# In class every call is shown. A student who steps through a handshake may take longer than 10 s.
+LESSON_SERVER = --trace$(if $(filter 3,$(STAGE)), --handshake-timeout 600)
+
 run-server: stage build $(if $(filter 3,$(STAGE)),certs)
-	$(RUN_SERVER)
+	$(RUN_SERVER) $(LESSON_SERVER)
 
 run-client: stage $(if $(filter 3,$(STAGE)),ca) build
-	$(RUN_CLIENT)
+	$(RUN_CLIENT) --trace
+
+step-server: stage build $(if $(filter 3,$(STAGE)),certs)
+	$(RUN_SERVER) --step
+
+step-client: stage $(if $(filter 3,$(STAGE)),ca) build
+	$(RUN_CLIENT) --step
 
 start: stage build $(if $(filter 3,$(STAGE)),certs)
 	@mkdir -p $(dir $(PID_FILE) $(LOG_FILE))

@@ -5,7 +5,7 @@ mod values;
 mod wrong_use;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -91,20 +91,27 @@ impl Cli {
     pub fn read() -> Result<Cli, clap::Error> {
         let cli = Cli::try_parse()?;
         match &cli.command {
-            Command::Server(args) if args.udp && args.mode == Mode::Relay => {
-                let mut command = Cli::command();
-                command.build();
-                let mut error = clap::Error::new(ErrorKind::ArgumentConflict);
-                error.insert(ContextKind::InvalidArg, ContextValue::String("--udp".into()));
-                error.insert(ContextKind::PriorArg, ContextValue::String("--mode relay".into()));
-                if let Some(server) = command.find_subcommand_mut("server") {
-                    error.insert(ContextKind::Usage, ContextValue::StyledStr(server.render_usage()));
-                }
-                Err(error)
+            Command::Server(args) if args.udp && args.mode == Mode::Relay => Err(conflict("--udp", "--mode relay")),
+            Command::Server(args) if args.daemon && args.lesson.steps() => Err(conflict("--step", "--daemon")),
+            Command::Server(args) if args.daemon && args.lesson.trace == Some(None) => {
+                Err(conflict("--trace", "--daemon")) // it has no terminal; a file it may have
             }
             _ => Ok(cli),
         }
     }
+}
+
+/// Two options of the server that exclude each other.
+fn conflict(option: &str, other: &str) -> clap::Error {
+    let mut command = Cli::command();
+    command.build();
+    let mut error = clap::Error::new(ErrorKind::ArgumentConflict);
+    error.insert(ContextKind::InvalidArg, ContextValue::String(option.into()));
+    error.insert(ContextKind::PriorArg, ContextValue::String(other.into()));
+    if let Some(server) = command.find_subcommand_mut("server") {
+        error.insert(ContextKind::Usage, ContextValue::StyledStr(server.render_usage()));
+    }
+    error
 }
 
 /// What the server does with a line: stage 1 or stages 2 and 3.
@@ -191,6 +198,37 @@ pub struct ServerArgs {
     pub no_fork: bool,
     #[arg(long, conflicts_with_all = ["tls", "no_fork"], help = "TCP 대신 UDP를 씁니다: 받은 데이터그램을 그대로 돌려줍니다 (1단계). relay, TLS, --no-fork와 함께 쓸 수 없습니다")]
     pub udp: bool,
+    #[command(flatten)]
+    pub lesson: LessonArgs,
+}
+
+/// What a class looks at: the server's calls and the client's alike.
+#[derive(Clone, Debug, Args)]
+pub struct LessonArgs {
+    #[arg(long, value_name = "파일", num_args = 0..=1, require_equals = true,
+          help = "모든 소켓 호출을 strace 형식으로 한 줄씩 표준 오류에 보여 줍니다. --trace=파일이면 시각과 함께 파일에 이어서 기록합니다. 데몬은 파일에만 기록할 수 있습니다")]
+    pub trace: Option<Option<PathBuf>>,
+    #[arg(
+        long,
+        help = "호출마다 멈추어 무엇을 왜 하는지 보여 주고, 터미널에서 키를 누르면 실행합니다. 시간제한은 모두 쉽니다"
+    )]
+    pub step: bool,
+    #[arg(
+        long,
+        value_name = "파일",
+        help = "--step의 키를 파일에서 읽습니다: 한 줄에 하나씩 빈 줄(Enter), s, n, c, q, ?"
+    )]
+    pub step_script: Option<PathBuf>,
+}
+
+impl LessonArgs {
+    pub fn steps(&self) -> bool {
+        self.step || self.step_script.is_some()
+    }
+
+    pub fn trace_file(&self) -> Option<&Path> {
+        self.trace.as_ref()?.as_deref()
+    }
 }
 
 impl ServerArgs {
@@ -198,7 +236,8 @@ impl ServerArgs {
     pub fn with_absolute_paths(&self) -> std::io::Result<ServerArgs> {
         let mut args = self.clone();
         let files = [&mut args.cert, &mut args.key, &mut args.client_ca, &mut args.pid_file, &mut args.log_file];
-        for path in files.into_iter().flatten() {
+        let trace = args.lesson.trace.as_mut().and_then(Option::as_mut);
+        for path in files.into_iter().flatten().chain(trace) {
             *path = std::path::absolute(&path)?;
         }
         Ok(args)
@@ -239,6 +278,8 @@ pub struct ClientArgs {
     pub name: Option<String>,
     #[arg(long, conflicts_with_all = ["tls", "name"], help = "TCP 대신 UDP를 씁니다: 한 줄을 데이터그램 하나로 보냅니다 (1단계). TLS, --name과 함께 쓸 수 없습니다")]
     pub udp: bool,
+    #[command(flatten)]
+    pub lesson: LessonArgs,
 }
 
 #[cfg(test)]

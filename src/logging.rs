@@ -11,16 +11,17 @@ mod patient;
 mod sink;
 
 use std::fmt::Write as _;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use env_logger::fmt::Formatter;
 use env_logger::{Builder, Env, Target};
-use log::{Level, Record};
+use log::{Level, LevelFilter, Record};
 
 use self::sink::{Form, form, hand_over_through};
 pub use self::sink::{Sink, divert, end_hand_over, give_to, open_file, open_syslog, reopen};
+use crate::lesson;
 use crate::text::{escaped, excerpt};
 
 /// The kind byte of a packet with a line for the log.
@@ -37,24 +38,42 @@ static SPEAKER_PID: AtomicI32 = AtomicI32::new(0);
 pub fn become_child(id: u32, relay: BorrowedFd<'_>) {
     CONNECTION.store(id, Ordering::Relaxed);
     hand_over_through(relay.as_raw_fd());
+    lesson::become_child(id);
 }
 
 /// Sets the log up: `level` unless RUST_LOG says otherwise.
-pub fn init(role: &'static str, level: &str) {
+///
+/// With `trace` the calls are shown as well: bare lines on standard error, which may be coloured.
+pub fn init(role: &'static str, level: &str, trace: bool) {
     patient::make_stderr_nonblocking();
-    Builder::from_env(Env::default().default_filter_or(level))
+    lesson::play(role);
+    let mut builder = Builder::from_env(Env::default().default_filter_or(level));
+    if trace {
+        builder.filter_module(lesson::TARGET, LevelFilter::Trace);
+    }
+    builder
         .target(Target::Pipe(Box::new(patient::Patient::default())))
         .format(move |buf, record| match form() {
-            Form::Terminal => terminal_line(buf, role, record),
+            Form::Bare if record.target() == lesson::TARGET => bare_line(buf, record),
+            Form::Bare | Form::Terminal => terminal_line(buf, role, record),
             Form::Syslog => syslog_line(buf, record),
             Form::ToParent => packet(buf, record),
         })
         .init();
+    lesson::colour(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty()));
+    if log::log_enabled!(target: lesson::TARGET, Level::Trace) {
+        lesson::watch();
+    }
 }
 
 /// A panic is a line in the log as well: a daemon's standard error leads nowhere.
 pub fn note_panics() {
     std::panic::set_hook(Box::new(|panic| log::error!("{}", panic.to_string().replace('\n', " "))));
+}
+
+/// A call, as a class is shown it: whose it is and what it is, and no time.
+fn bare_line(buf: &mut Formatter, record: &Record<'_>) -> std::io::Result<()> {
+    writeln!(buf, "[{} {}] {}", lesson::role(), lesson::pid(), record.args())
 }
 
 fn terminal_line(buf: &mut Formatter, role: &str, record: &Record<'_>) -> std::io::Result<()> {

@@ -20,11 +20,11 @@ fn main() -> ExitCode {
     let failed = if matches!(command, Command::Status(_)) { STATUS_UNKNOWN } else { FAILED };
     let result = match command {
         Command::Server(args) => {
-            logging::init("server", "info");
+            logging::init("server", if args.lesson.steps() { "warn" } else { "info" }, args.lesson.trace == Some(None));
             server::run(&args).map(|()| FINE)
         }
         Command::Client(args) => {
-            logging::init("client", "warn");
+            logging::init("client", "warn", args.lesson.trace == Some(None));
             client::run(&args).map(|()| FINE)
         }
         Command::Status(args) => daemon::status(&args.pid_file),

@@ -40,6 +40,7 @@ pub use self::judge::{Judgement, common_name, whose};
 pub use self::keylog::KeyLog;
 pub use self::trouble::{Trouble, Verdict, reason, verdict};
 use crate::error::{Error, Result};
+use crate::lesson;
 use crate::lifecycle::{recv, send};
 
 /// The accepted or connected socket under OpenSSL: its reads and writes are our recv() and send(),
@@ -83,6 +84,7 @@ pub fn handshake_step(stream: &mut SslStream<Wire<'_>>) -> std::result::Result<O
 
 /// The server's side of a handshake that is about to begin over `wire`, and who takes notes of it.
 pub fn accepting<'fd>(context: &SslContext, wire: Wire<'fd>) -> Result<(SslStream<Wire<'fd>>, Judgement)> {
+    lesson::carries_tls(wire.0);
     let mut ssl = Ssl::new(context).map_err(setup_failed)?;
     ssl.set_accept_state();
     let judgement = Judgement::over(&mut ssl, context.verify_mode());
@@ -91,6 +93,7 @@ pub fn accepting<'fd>(context: &SslContext, wire: Wire<'fd>) -> Result<(SslStrea
 
 /// The client's side: asks for `name` (SNI, unless it is an IP address) and wants it in the certificate.
 pub fn connecting<'fd>(context: &SslContext, name: &str, wire: Wire<'fd>) -> Result<SslStream<Wire<'fd>>> {
+    lesson::carries_tls(wire.0);
     let mut ssl = Ssl::new(context).map_err(setup_failed)?;
     ssl.set_connect_state();
     let param = ssl.param_mut();

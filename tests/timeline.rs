@@ -113,7 +113,7 @@ fn a_bad_line_is_named_and_the_rest_is_drawn() {
     let good = std::fs::read_to_string(fixture("echo.client1.trace")).unwrap();
     let file = written(&dir, "run.trace", format!("{good}this is\tno\trecord\n{}", "\u{1b}[2J\n"));
     let lines = good.lines().count();
-    let done = timeline(&[file.clone()], &[], 100);
+    let done = timeline(std::slice::from_ref(&file), &[], 100);
     let name = file.display();
     let said = format!(
         "{name}:{}: expected 7 columns separated by tabs, found 3\n{name}:{}: expected 7 columns separated by tabs, found 1\n",
@@ -162,7 +162,7 @@ fn the_end_of_the_name_says_what_to_draw_and_no_recording_is_overwritten() {
     assert_eq!(drawn(&traces("echo"), &["-o", text.to_str().unwrap()], 124), "");
     assert_eq!(std::fs::read_to_string(&text).unwrap(), drawn(&traces("echo"), &[], 124));
     let trace = written(&dir, "run.txt", std::fs::read(fixture("echo.server.trace")).unwrap());
-    let done = timeline(&[trace.clone()], &["-o", trace.to_str().unwrap()], 100);
+    let done = timeline(std::slice::from_ref(&trace), &["-o", trace.to_str().unwrap()], 100);
     assert!(done.code() == 1 && done.err.contains("힌트: 결과를 쓸 파일에는 다른 이름을"), "{}", done.err);
     assert_eq!(std::fs::read(&trace).unwrap(), std::fs::read(fixture("echo.server.trace")).unwrap());
     let done = timeline(&traces("echo"), &["-o", "/proc/no/such/dir/x.svg"], 100);
@@ -302,7 +302,7 @@ fn labels(svg: &str) -> Vec<Label> {
         .map(|text| {
             let number = |name: &str| text.attribute(name).unwrap().parse::<f64>().unwrap();
             let words: String =
-                text.descendants().filter_map(|node| node.is_text().then(|| node.text().unwrap())).collect();
+                text.descendants().filter(|node| node.is_text()).filter_map(|node| node.text()).collect();
             let (x, y, size) = (number("x"), number("y"), number("font-size"));
             let width = columns_of(&words) as f64 * size * 0.61;
             let x = match text.attribute("text-anchor").unwrap() {
@@ -333,8 +333,7 @@ fn assert_nothing_overlaps(svg: &str) {
         let number = |name: &str| frame.attribute(name).unwrap().parse::<f64>().unwrap();
         let (left, right) = (number("x"), number("x") + number("width"));
         let words = call.children().filter(|node| node.has_tag_name("text")).nth(1).unwrap();
-        let text: String =
-            words.descendants().filter_map(|node| node.is_text().then(|| node.text().unwrap())).collect();
+        let text: String = words.descendants().filter(|node| node.is_text()).filter_map(|node| node.text()).collect();
         let end = words.attribute("x").unwrap().parse::<f64>().unwrap() + columns_of(&text) as f64 * 13.0 * 0.61;
         assert!(end <= right && left < end, "{text} leaves its box");
     }
@@ -422,10 +421,10 @@ fn nothing_in_a_trace_becomes_markup_or_drives_a_terminal() {
     let dir = tempfile::tempdir().unwrap();
     let file = hostile_trace(&dir);
     for columns in [30, 100, 1000] {
-        let text = drawn(&[file.clone()], &[], columns);
+        let text = drawn(std::slice::from_ref(&file), &[], columns);
         assert!(!text.chars().any(|c| c != '\n' && sockstep::text::is_control(c)), "{text:?}");
     }
-    let svg = figure(&[file.clone()], &[]);
+    let svg = figure(std::slice::from_ref(&file), &[]);
     let document = roxmltree::Document::parse(&svg).unwrap();
     let known = ["svg", "style", "rect", "title", "text", "tspan", "path", "g"];
     assert!(

@@ -22,10 +22,11 @@ use nix::sys::socket::{SockFlag, SockType};
 
 use super::editor::Typed;
 use super::lines::Lines;
-use super::terminal::Terminal;
+use super::terminal::Screen;
 use super::{addresses, happened, nowhere, print, say, take_terminal, wait};
 use crate::cli::Target;
 use crate::error::{During, Error, Result, describe, errno_of};
+use crate::lesson::{self, step};
 use crate::lifecycle::{SocketOption, close, recvfrom, sendto, set_option, socket};
 use crate::signal::{Watch, die_by};
 
@@ -39,7 +40,7 @@ struct Talk {
     server: SocketAddr,
     /// Further addresses of the same host: the next one is tried while none has answered.
     others: IntoIter<SocketAddr>,
-    terminal: Option<Terminal>,
+    terminal: Option<Screen>,
     buf: Vec<u8>,
     /// What was sent last, kept for the next address.
     last: Vec<u8>,
@@ -64,6 +65,7 @@ pub fn talk(target: &Target) -> Result<()> {
     drop(terminal); // it is as it was before we speak or die
     close(socket);
     match end? {
+        Some(_) if step::has_quit() => Ok(()),
         Some(signal) => die_by(signal),
         None if answered >= sent => Ok(()),
         None => {
@@ -117,7 +119,7 @@ impl Talk {
         let mut lines = Lines::new();
         loop {
             let now = Instant::now();
-            if self.patience_ends <= now {
+            if self.patience_ends <= now && !step::is_on() {
                 self.owed = 0;
             }
             let reads = !lines.ended && (self.terminal.is_some() || self.owed == 0);
@@ -134,11 +136,16 @@ impl Talk {
             let mut fds = vec![PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
             fds.extend(signals.map(|signals| PollFd::new(signals.as_fd(), PollFlags::POLLIN)));
             fds.extend(reads.then(|| PollFd::new(stdin.as_fd(), PollFlags::POLLIN)));
-            let left = (self.owed > 0).then(|| self.patience_ends.saturating_duration_since(now));
+            lesson::waits(if reads {
+                "입력이나 데이터그램을 기다립니다 (poll)"
+            } else {
+                "서버의 답을 기다립니다 (poll)"
+            });
+            let left = (self.owed > 0 && !step::is_on()).then(|| self.patience_ends.saturating_duration_since(now));
             wait(&mut fds, left).during("poll", self.server)?;
             let [answer, typed] = [happened(&fds[0]), reads && fds.last().is_some_and(happened)];
             match signals.and_then(Watch::next) {
-                Some(Signal::SIGTSTP) => self.terminal.iter_mut().for_each(Terminal::rest),
+                Some(Signal::SIGTSTP) => self.terminal.iter().for_each(|terminal| terminal.lock().rest()),
                 Some(signal) => return Ok(Some(signal)),
                 None => {}
             }
@@ -154,10 +161,10 @@ impl Talk {
     /// At a terminal the editor decides what is a line; from a pipe `lines` does, in its turn.
     fn read(&mut self, lines: &mut Lines) -> Result<()> {
         let failed = |error| Err(errno_of(&error)).during("read", "stdin");
-        let Some(terminal) = &mut self.terminal else { return lines.fill(stdin().lock()).or_else(failed) };
+        let Some(terminal) = &self.terminal else { return lines.fill(stdin().lock()).or_else(failed) };
         let typed = match stdin().read(&mut self.buf) {
             Ok(0) => vec![Typed::End],
-            Ok(n) => terminal.type_in(&self.buf[..n]),
+            Ok(n) => terminal.lock().type_in(&self.buf[..n]),
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return Ok(()),
             Err(error) => return failed(error),
         };
@@ -215,8 +222,8 @@ impl Talk {
             }
         };
         (self.answered, self.owed) = (self.answered + 1, self.owed.saturating_sub(1));
-        let shown = match &mut self.terminal {
-            Some(terminal) => terminal.show_datagram(datagram),
+        let shown = match &self.terminal {
+            Some(terminal) => terminal.lock().show_datagram(datagram),
             None => print(&[datagram, b"\n"].concat()),
         };
         shown.map_err(|error| errno_of(&error)).during("write", "stdout")

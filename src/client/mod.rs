@@ -28,10 +28,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{SockFlag, SockType};
 use openssl::ssl::{SslContext, SslStream};
 
-use self::terminal::Terminal;
+use self::terminal::Screen;
 use crate::cli::{ClientArgs, Target};
 use crate::error::{During, Error, Result};
-use crate::lifecycle::{SocketOption, close, connect, set_nonblocking, set_option, socket};
+use crate::lesson;
+use crate::lifecycle::{SocketOption, close, connect, local_address, set_nonblocking, set_option, socket};
 use crate::signal::Watch;
 use crate::tls::{Identity, KeyLog, Trouble, Wire, client_context, connecting, handshake_step, refusal_hint};
 use crate::transport::Transport;
@@ -39,8 +40,17 @@ use crate::transport::Transport;
 /// One deadline for the whole handshake, however slowly the bytes come.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
+/// As good as never.
+const A_YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// Connects, talks until one side has had enough, and closes.
 pub fn run(args: &ClientArgs) -> Result<()> {
+    if let Some(path) = args.lesson.trace_file() {
+        lesson::record_to(path)?;
+    }
+    if args.lesson.steps() {
+        lesson::step_by(args.lesson.step_script.as_deref())?;
+    }
     if args.udp {
         return datagram::talk(&args.connect);
     }
@@ -101,6 +111,7 @@ fn nowhere(target: &Target, reason: &str) -> Error {
 fn connect_to(addr: &SocketAddr) -> Result<OwnedFd> {
     let conn = socket(addr, SockType::Stream, SockFlag::empty()).during("socket", addr)?;
     connect(conn.as_fd(), addr).during("connect", addr)?;
+    local_address(conn.as_fd()).during("getsockname", addr)?; // for the class: connect() has picked a port
     set_option(conn.as_fd(), SocketOption::NoDelay, 1).during("setsockopt", addr)?;
     set_nonblocking(conn.as_fd()).during("fcntl", addr)?; // from here on poll() is what waits
     Ok(conn)
@@ -108,7 +119,7 @@ fn connect_to(addr: &SocketAddr) -> Result<OwnedFd> {
 
 /// The handshake: afterwards we know that the server is who it says it is, or we have left.
 fn secure<'fd>(fd: BorrowedFd<'fd>, context: &SslContext, name: &str, peer: &str) -> Result<SslStream<Wire<'fd>>> {
-    let until = Instant::now() + HANDSHAKE;
+    let mut until = Instant::now() + HANDSHAKE;
     let mut stream = connecting(context, name, Wire(fd))?;
     let failed = |stream: &SslStream<Wire<'_>>, trouble: Trouble| {
         let (reason, hint) = refusal_hint(stream.ssl(), &trouble, name);
@@ -119,14 +130,27 @@ fn secure<'fd>(fd: BorrowedFd<'fd>, context: &SslContext, name: &str, peer: &str
             Ok(None) => return Ok(stream),
             Ok(Some(event)) => {
                 let left = until.saturating_duration_since(Instant::now());
-                if left.is_zero() {
+                if left.is_zero() && !is_patient() {
                     return Err(failed(&stream, Trouble::Errno(Errno::ETIMEDOUT)));
                 }
+                if left.is_zero() {
+                    say(
+                        "서버가 아직 TLS 핸드셰이크에 답하지 않았습니다. 계속 기다립니다. 그만두려면 Ctrl-C를 누르십시오.",
+                    );
+                    until = Instant::now() + A_YEAR;
+                    continue;
+                }
+                lesson::waits("서버가 TLS 핸드셰이크에 답하기를 기다립니다 (poll)");
                 wait(&mut [PollFd::new(fd, event)], Some(left)).during("poll", peer)?;
             }
             Err(trouble) => return Err(failed(&stream, trouble)),
         }
     }
+}
+
+/// Somebody steps, here or, who knows, at the server: a person who watches can also give up.
+fn is_patient() -> bool {
+    lesson::step::is_on() || stdin().is_terminal()
 }
 
 /// `poll(fds, n, timeout)`, called again when a signal interrupts it.
@@ -149,14 +173,15 @@ fn happened(fd: &PollFd<'_>) -> bool {
 
 /// Takes the terminal after a word to the person at it, and the signals that must not leave it in a strange
 /// state; nothing when input or output is no terminal: then bytes pass as they are.
-fn take_terminal(greeting: &str) -> Result<(Option<Terminal>, Option<Watch>)> {
+fn take_terminal(greeting: &str) -> Result<(Option<Screen>, Option<Watch>)> {
     if !(stdin().is_terminal() && stdout().is_terminal()) {
         return Ok((None, None));
     }
     say(greeting);
     let signals = Watch::for_terminal().during("signalfd", "terminal")?;
-    let terminal = Terminal::open().during("tcsetattr", "stdin")?;
-    Ok((Some(terminal), Some(signals)))
+    lesson::step::can_be_stopped();
+    let screen = Screen::open().during("tcsetattr", "stdin")?;
+    Ok((Some(screen), Some(signals)))
 }
 
 /// Bytes of the conversation, to whoever reads our standard output.

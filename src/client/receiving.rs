@@ -7,6 +7,7 @@ use nix::poll::PollFd;
 use super::talk::{Heard, Shared};
 use super::{print, wait};
 use crate::error::errno_of;
+use crate::lesson;
 use crate::tls::Trouble;
 use crate::transport::Received;
 
@@ -53,6 +54,7 @@ fn receive_some(shared: &Shared<'_>, buf: &mut [u8]) -> Result<Received, Trouble
         (transport.has_more(), transport.read_event())
     };
     if !more {
+        lesson::waits("서버가 데이터를 보내기를 기다립니다 (poll)");
         wait(&mut [PollFd::new(shared.fd, event)], None).map_err(Trouble::Errno)?;
     }
     shared.transport().receive(buf)

@@ -3,13 +3,14 @@
 use std::io::{Read, stdin};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use nix::poll::{PollFd, PollFlags};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 
 use super::editor::Typed;
 use super::talk::{Sent, Shared};
 use super::{happened, wait};
 use crate::error::errno_of;
+use crate::lesson::{self, step};
 use crate::signal::Watch;
 use crate::tls::Trouble;
 
@@ -55,8 +56,9 @@ impl<'a, 'fd> Sender<'a, 'fd> {
     fn send_input(&mut self) -> Result<(), Sent> {
         let mut buf = vec![0; BUFFER_BYTES];
         loop {
+            lesson::waits("보낼 글이 입력되기를 기다립니다 (poll)");
             self.wait_for(stdin().as_fd(), PollFlags::POLLIN)?;
-            match stdin().read(&mut buf) {
+            match read_input(&mut buf) {
                 Ok(0) => return Ok(()),
                 Ok(n) if self.pass_on(&buf[..n])? => return Ok(()),
                 Ok(_) => {}
@@ -96,6 +98,7 @@ impl<'a, 'fd> Sender<'a, 'fd> {
             };
             data = &data[sent..];
             if sent == 0 {
+                lesson::waits("송신 버퍼에 자리가 나기를 기다립니다 (poll)");
                 self.wait_for(self.shared.fd, event)?;
             }
         }
@@ -133,6 +136,15 @@ impl<'a, 'fd> Sender<'a, 'fd> {
             }
         }
     }
+}
+
+/// Standard input, which is there; unless a key of it was for the stepper.
+fn read_input(buf: &mut [u8]) -> std::io::Result<usize> {
+    let keyboard = step::keyboard();
+    if keyboard.is_some() && poll(&mut [PollFd::new(stdin().as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO) == Ok(0) {
+        return Err(std::io::ErrorKind::Interrupted.into());
+    }
+    stdin().read(buf)
 }
 
 /// Whether a line with the command `/quit` has been said, however the bytes are cut: then an end is expected.

@@ -23,10 +23,11 @@ use nix::unistd::pipe2;
 
 use super::receiving::receive;
 use super::sending::Sender;
-use super::terminal::Terminal;
+use super::terminal::{Screen, Terminal};
 use super::{happened, take_terminal, wait};
 use crate::cli::ClientArgs;
 use crate::error::{During, Error, Result};
+use crate::lesson::step;
 use crate::lifecycle::shutdown;
 use crate::signal::{Watch, die_by};
 use crate::tls::{Trouble, alert_hint};
@@ -45,7 +46,7 @@ pub struct Shared<'fd> {
     pub fd: BorrowedFd<'fd>,
     transport: Mutex<Transport<'fd>>,
     /// `None` when input or output is no terminal: then bytes pass as they are.
-    terminal: Option<Mutex<Terminal>>,
+    terminal: Option<Screen>,
     last_heard: Mutex<Instant>,
     /// The server greeted us with a notice: it is a relay, and knows `/quit`.
     greeted: AtomicBool,
@@ -60,7 +61,7 @@ impl<'fd> Shared<'fd> {
     }
 
     pub fn terminal(&self) -> Option<MutexGuard<'_, Terminal>> {
-        self.terminal.as_ref().map(lock)
+        self.terminal.as_ref().map(Screen::lock)
     }
 
     pub fn heard_now(&self) {
@@ -126,7 +127,7 @@ pub fn talk(transport: Transport<'_>, args: &ClientArgs, peer: &str) -> Result<(
     let (terminal, signals) = take_terminal(&format!(
         "{peer}에 접속했습니다{how}. 한 줄을 쓰고 Enter를 누르면 보냅니다. 끝내려면 Ctrl-D를 누르십시오."
     ))?;
-    let (fd, transport, terminal) = (transport.fd(), Mutex::new(transport), terminal.map(Mutex::new));
+    let (fd, transport) = (transport.fd(), Mutex::new(transport));
     let last_heard = Mutex::new(Instant::now());
     let (greeted, said_bang) = (AtomicBool::new(false), OnceLock::new());
     let shared = Shared { fd, transport, terminal, last_heard, greeted, said_bang };
@@ -166,7 +167,7 @@ enum Rest {
 /// After our end: what is still owed to us. A pipe wants all of it, however long it takes.
 fn wait_for_the_rest(shared: &Shared<'_>, sent: &Sent, ended: &OwnedFd, signals: Option<&Watch>) -> Rest {
     let (quiet, at_last) = match sent {
-        Sent::All if shared.terminal.is_none() => (None, None),
+        Sent::All if shared.terminal.is_none() || step::is_on() => (None, None),
         Sent::All | Sent::Lost(_) | Sent::Interrupted { .. } => (Some(QUIET), Some(Instant::now() + QUIET_AT_LAST)),
         Sent::InputFailed(_) | Sent::Signal(_) => (Some(Duration::ZERO), None),
     };
@@ -201,6 +202,7 @@ fn verdict(sent: Sent, heard: Option<Heard>, peer: &str) -> Result<()> {
         }
     };
     match (sent, heard) {
+        (Sent::Signal(_), _) if step::has_quit() => Ok(()),
         (Sent::Signal(signal), _) => die_by(signal),
         (Sent::InputFailed(errno), _) => Err(errno).during("read", "stdin"),
         (_, Some(Heard::OutputFailed(errno))) => Err(errno).during("write", "stdout"),

@@ -3,13 +3,15 @@
 //! The kernel's own line editing (canonical mode, termios(3)) cannot be asked what has been typed so
 //! far, so it is switched off, and back on when we leave, rest or die.
 
-use std::io::{self, Write, stdin, stdout};
+use std::io::{self, IsTerminal, Write, stderr, stdin, stdout};
 use std::os::fd::AsRawFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix::sys::signal::{Signal, raise};
 use nix::sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices, Termios, tcgetattr, tcsetattr};
 
 use super::editor::{Editor, Typed};
+use crate::lesson::screen;
 use crate::text::{escaped, width};
 
 const PROMPT: &str = "> ";
@@ -26,9 +28,37 @@ pub struct Terminal {
     rest: Vec<u8>,
 }
 
+/// The terminal, for all threads, and for what the lesson and the log have to say beside the conversation.
+#[derive(Clone, Debug)]
+pub struct Screen(Arc<Mutex<Terminal>>);
+
+impl Screen {
+    /// Takes the terminal. It is given back when the last one lets go of it.
+    pub fn open() -> nix::Result<Screen> {
+        let terminal = Arc::new(Mutex::new(Terminal::open()?));
+        if stderr().is_terminal() {
+            let seen = Arc::downgrade(&terminal);
+            screen::share(Box::new(move |lines| match seen.upgrade() {
+                Some(terminal) => lock(&terminal).draw(lines).is_ok(),
+                None => false,
+            }));
+        }
+        Ok(Screen(terminal))
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, Terminal> {
+        lock(&self.0)
+    }
+}
+
+/// A thread that panicked has left nothing half-done that matters here.
+fn lock(terminal: &Mutex<Terminal>) -> MutexGuard<'_, Terminal> {
+    terminal.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Terminal {
     /// Takes standard input out of canonical mode and shows the prompt.
-    pub fn open() -> nix::Result<Terminal> {
+    fn open() -> nix::Result<Terminal> {
         let before = tcgetattr(stdin())?;
         let mut terminal = Terminal { before, editor: Editor::default(), rest: Vec::new() };
         terminal.switch()?;

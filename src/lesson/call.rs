@@ -1,8 +1,9 @@
 //! A system call of the lesson: its name, its arguments, and what came back.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use nix::fcntl::OFlag;
 use nix::sys::socket::{AddressFamily, MsgFlags, Shutdown, SockFlag, SockType};
 use nix::unistd::Pid;
 
@@ -28,6 +29,30 @@ pub enum Call<'a> {
     Sendmsg { fd: BorrowedFd<'a>, data: &'a [u8], to: &'a SocketAddr, info: &'a PacketInfo },
     Shutdown { fd: BorrowedFd<'a>, how: Shutdown },
     Close { fd: i32 },
+    CloseRange { first: u32, last: u32 },
+    Getfl { fd: BorrowedFd<'a> },
+    Setfl { fd: BorrowedFd<'a>, flags: OFlag },
+}
+
+impl<'a> Call<'a> {
+    /// The descriptor that the call is about; none for those that make one, and for those that take it away.
+    pub fn fd(&self) -> Option<BorrowedFd<'a>> {
+        match *self {
+            Call::Socket { .. } | Call::Socketpair { .. } | Call::Fork | Call::Close { .. } => None,
+            Call::CloseRange { .. } => None,
+            Call::Setsockopt { fd, .. } | Call::Getsockopt { fd, .. } | Call::Bind { fd, .. } => Some(fd),
+            Call::Getsockname { fd } | Call::Listen { fd, .. } | Call::Accept { fd, .. } => Some(fd),
+            Call::Connect { fd, .. } | Call::ConnectUnix { fd, .. } | Call::Shutdown { fd, .. } => Some(fd),
+            Call::Recv { fd, .. } | Call::Recvfrom { fd, .. } | Call::Recvmsg { fd, .. } => Some(fd),
+            Call::Send { fd, .. } | Call::Sendto { fd, .. } | Call::Sendmsg { fd, .. } => Some(fd),
+            Call::Getfl { fd } | Call::Setfl { fd, .. } => Some(fd),
+        }
+    }
+
+    /// The call takes something off a queue: what lies there is worth a look before.
+    pub fn takes(&self) -> bool {
+        matches!(self, Call::Accept { .. } | Call::Recv { .. } | Call::Recvfrom { .. } | Call::Recvmsg { .. })
+    }
 }
 
 /// What a call gave back: the number in `rax`, and what the kernel wrote through pointers.
@@ -39,6 +64,9 @@ pub struct Returned<'a> {
     pub number: Option<i32>,
     pub pair: Option<[i32; 2]>,
     pub info: Option<PacketInfo>,
+    pub flags: Option<OFlag>,
+    /// Descriptors that the call has made.
+    pub made: [Option<BorrowedFd<'a>>; 2],
 }
 
 /// A Rust result that knows its kernel form.
@@ -54,19 +82,22 @@ impl Outcome for () {
 
 impl Outcome for OwnedFd {
     fn returned(&self) -> Returned<'_> {
-        Returned { value: i64::from(self.as_raw_fd()), ..Returned::default() }
+        let made = [Some(self.as_fd()), None];
+        Returned { value: i64::from(self.as_raw_fd()), made, ..Returned::default() }
     }
 }
 
 impl Outcome for (OwnedFd, OwnedFd) {
     fn returned(&self) -> Returned<'_> {
-        Returned { pair: Some([self.0.as_raw_fd(), self.1.as_raw_fd()]), ..Returned::default() }
+        let made = [Some(self.0.as_fd()), Some(self.1.as_fd())];
+        Returned { pair: Some([self.0.as_raw_fd(), self.1.as_raw_fd()]), made, ..Returned::default() }
     }
 }
 
 impl Outcome for (OwnedFd, SocketAddr) {
     fn returned(&self) -> Returned<'_> {
-        Returned { value: i64::from(self.0.as_raw_fd()), addr: Some(self.1), ..Returned::default() }
+        let (addr, made) = (Some(self.1), [Some(self.0.as_fd()), None]);
+        Returned { value: i64::from(self.0.as_raw_fd()), addr, made, ..Returned::default() }
     }
 }
 
@@ -131,6 +162,13 @@ impl Outcome for Datagram<'_> {
     fn returned(&self) -> Returned<'_> {
         let (data, addr) = (Some(self.bytes), Some(self.from));
         Returned { value: self.bytes.len() as i64, data, addr, info: self.info, ..Returned::default() }
+    }
+}
+
+/// `fcntl(F_GETFL)`: the descriptor's flags.
+impl Outcome for OFlag {
+    fn returned(&self) -> Returned<'_> {
+        Returned { value: i64::from(self.bits()), flags: Some(*self), ..Returned::default() }
     }
 }
 

@@ -41,11 +41,17 @@ fn scope(fd: BorrowedFd<'_>, addr: &SocketAddrV6) -> String {
 }
 
 /// `if_nametoindex("lo")`, or the number of an interface that has no name.
-///
+pub fn interface(fd: BorrowedFd<'_>, index: u32) -> String {
+    match interface_name(fd, index) {
+        Some(name) => format!("if_nametoindex({})", quoted(&name)),
+        None => index.to_string(),
+    }
+}
+
 /// The name is asked for on the socket that the call is about: if_indextoname(3) opens one of its own,
 /// and strace would show calls that nobody made but the trace.
 #[allow(unsafe_code)] // ioctl(2) has no typed form; SIOCGIFNAME fills one small struct.
-pub fn interface(fd: BorrowedFd<'_>, index: u32) -> String {
+pub fn interface_name(fd: BorrowedFd<'_>, index: u32) -> Option<Vec<u8>> {
     let mut request = libc::ifreq {
         ifr_name: [0; libc::IFNAMSIZ],
         ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_ifindex: index as i32 },
@@ -53,10 +59,8 @@ pub fn interface(fd: BorrowedFd<'_>, index: u32) -> String {
     // SAFETY: `request` is an ifreq that the kernel may write to, and lives until the call returns.
     let known = unsafe { libc::ioctl(fd.as_raw_fd(), libc::SIOCGIFNAME as _, &raw mut request) } == 0;
     let name: Vec<u8> = request.ifr_name.iter().map(|byte| *byte as u8).collect();
-    match CStr::from_bytes_until_nul(&name) {
-        Ok(name) if known => format!("if_nametoindex({})", quoted(name.to_bytes())),
-        _ => index.to_string(),
-    }
+    let name = CStr::from_bytes_until_nul(&name).ok().filter(|_| known)?;
+    Some(name.to_bytes().to_vec())
 }
 
 /// An address that the kernel filled in, with the room it had and the room it took.
@@ -71,6 +75,8 @@ pub fn filled_address(fd: BorrowedFd<'_>, back: &Returned<'_>) -> String {
 pub fn quoted(data: &[u8]) -> String {
     let mut out = String::from("\"");
     let mut shown = 0;
+    // The header of a TLS record: what looks like text behind it is chance.
+    let is_secret = matches!(data, [20..=23, 3, 0..=4, ..]);
     'all: for chunk in data.utf8_chunks() {
         for c in chunk.valid().chars() {
             if shown + c.len_utf8() > SHOWN_BYTES {
@@ -82,7 +88,9 @@ pub fn quoted(data: &[u8]) -> String {
                 '\n' => out.push_str("\\n"),
                 '\r' => out.push_str("\\r"),
                 '\t' => out.push_str("\\t"),
-                c if crate::text::is_control(c) => octal(c.to_string().as_bytes(), &mut out),
+                c if crate::text::is_control(c) || (is_secret && !c.is_ascii()) => {
+                    octal(c.to_string().as_bytes(), data.get(shown), &mut out)
+                }
                 c => out.push(c),
             }
         }
@@ -90,7 +98,7 @@ pub fn quoted(data: &[u8]) -> String {
             break;
         }
         shown += chunk.invalid().len();
-        octal(chunk.invalid(), &mut out);
+        octal(chunk.invalid(), data.get(shown), &mut out);
     }
     out.push('"');
     if shown < data.len() {
@@ -99,10 +107,12 @@ pub fn quoted(data: &[u8]) -> String {
     out
 }
 
-fn octal(bytes: &[u8], out: &mut String) {
-    for byte in bytes {
+/// `\1`, and `\001` where a digit follows that would be read as part of it.
+fn octal(bytes: &[u8], next: Option<&u8>, out: &mut String) {
+    for (n, byte) in bytes.iter().enumerate() {
+        let digits = if matches!(bytes.get(n + 1).or(next), Some(b'0'..=b'7')) { 3 } else { 1 };
         // Writing to a String cannot fail.
-        let _ = write!(out, "\\{byte:o}");
+        let _ = write!(out, "\\{byte:0digits$o}");
     }
 }
 
@@ -114,6 +124,8 @@ mod tests {
     fn received_text_is_shown_as_text_and_the_rest_as_octal() {
         assert_eq!(quoted("안녕\n".as_bytes()), "\"안녕\\n\"");
         assert_eq!(quoted(b"\xff\x1b\"\\"), r#""\377\33\"\\""#);
+        assert_eq!(quoted("\u{17}\u{3}\u{3}가".as_bytes()), r#""\27\3\3\352\260\200""#); // a TLS record
+        assert_eq!(quoted(b"\x01\x002\x028\xff7"), r#""\1\0002\28\3777""#); // as strace writes it
         assert_eq!(quoted("가".repeat(20).as_bytes()), format!("\"{}\"...", "가".repeat(10)));
     }
 }

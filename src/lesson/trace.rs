@@ -2,6 +2,7 @@
 
 use std::os::fd::AsRawFd;
 
+use nix::fcntl::OFlag;
 use nix::sys::socket::{AddressFamily, MsgFlags, Shutdown, SockFlag, SockType};
 
 use super::call::{Call, Outcome, Returned};
@@ -12,10 +13,22 @@ use crate::error::describe;
 /// `bind(3, {sa_family=AF_INET, …}, 16) = 0`
 pub fn line<T: Outcome>(call: &Call<'_>, result: &nix::Result<T>) -> String {
     let (back, end) = match result {
-        Ok(value) => (value.returned(), value.returned().value.to_string()),
+        Ok(value) => {
+            let back = value.returned();
+            let end = match back.flags {
+                Some(flags) => format!("{:#x} (flags {})", back.value, file_flags(flags)),
+                None => back.value.to_string(),
+            };
+            (back, end)
+        }
         Err(errno) => (Returned::default(), format!("-1 {}", describe(*errno))),
     };
     format!("{} = {end}", arguments(call, &back))
+}
+
+/// The call that is about to be made: what the kernel will fill in is `…`.
+pub fn ahead(call: &Call<'_>) -> String {
+    arguments(call, &Returned::default())
 }
 
 fn arguments(call: &Call<'_>, back: &Returned<'_>) -> String {
@@ -71,6 +84,9 @@ fn arguments(call: &Call<'_>, back: &Returned<'_>) -> String {
         }
         Call::Shutdown { fd, how } => format!("shutdown({}, {})", fd.as_raw_fd(), direction(how)),
         Call::Close { fd } => format!("close({fd})"),
+        Call::CloseRange { first, last } => format!("close_range({first}, {last}, 0)"),
+        Call::Getfl { fd } => format!("fcntl({}, F_GETFL)", fd.as_raw_fd()),
+        Call::Setfl { fd, flags } => format!("fcntl({}, F_SETFL, {})", fd.as_raw_fd(), file_flags(flags)),
     }
 }
 
@@ -109,6 +125,12 @@ fn msg_flags(flags: MsgFlags) -> String {
         ("MSG_NOSIGNAL", MsgFlags::MSG_NOSIGNAL),
     ];
     names(&known, |f| flags.contains(f))
+}
+
+fn file_flags(flags: OFlag) -> String {
+    names(&[("O_RDWR", OFlag::O_RDWR), ("O_APPEND", OFlag::O_APPEND), ("O_NONBLOCK", OFlag::O_NONBLOCK)], |f| {
+        flags.contains(f)
+    })
 }
 
 /// The names of the flags that are set, joined by `|`; `0` for none.

@@ -64,7 +64,7 @@ pub const WORDS: [Words; 20] = [
     },
     Words {
         call: "accept4",
-        why: "커널이 이미 완성해 둔 연결을 대기열에서 하나 꺼냅니다. 대화용 소켓이 새로 생기고 리스너는 그대로 남습니다.",
+        why: "커널이 이미 완성해 둔 연결을 대기열에서 하나 꺼냅니다. 대화용 소켓이 새로 생기고 리스너는 그대로 남습니다. 대기열이 비어 있으면 EAGAIN으로 돌아옵니다.",
         chapter: "notes/06-accept.md",
         manual: "accept(2), tcp(7)",
     },

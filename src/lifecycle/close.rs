@@ -34,9 +34,10 @@ pub fn close_all_but(keep: &[RawFd]) -> nix::Result<()> {
     let mut first = 3;
     for last in keep.into_iter().map(|fd| fd - 1).chain([u32::MAX]) {
         if first <= last {
+            let call = Call::CloseRange { first, last };
             // SAFETY: takes numbers only. The owners of what it closes live in frames that a forked child
             // never returns to, or do not exist yet: nothing uses or closes those numbers again.
-            Errno::result(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) })?;
+            gate(call, || Errno::result(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }).map(drop))?;
         }
         first = last.wrapping_add(2);
     }

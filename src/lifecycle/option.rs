@@ -81,6 +81,7 @@ pub fn pending_error(fd: BorrowedFd<'_>) -> nix::Result<i32> {
 
 /// `fcntl(fd, F_SETFL, flags | O_NONBLOCK)`: from now on a call that would wait returns EAGAIN.
 pub fn set_nonblocking(fd: BorrowedFd<'_>) -> nix::Result<()> {
-    let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
-    fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).map(drop)
+    let flags = gate(Call::Getfl { fd }, || fcntl(fd, FcntlArg::F_GETFL).map(OFlag::from_bits_retain))?;
+    let flags = flags | OFlag::O_NONBLOCK;
+    gate(Call::Setfl { fd, flags }, || fcntl(fd, FcntlArg::F_SETFL(flags)).map(drop))
 }

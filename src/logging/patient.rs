@@ -15,6 +15,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::sink::{Sink, open_syslog, sink};
+use crate::lesson::screen;
 
 /// How long a line may wait for a slow terminal, when the line before it got through.
 const PATIENCE_MS: u16 = 10;
@@ -127,6 +128,7 @@ impl Sink {
     /// How much of `line` was written.
     fn put(&mut self, line: &[u8], may_wait: bool) -> usize {
         match self {
+            Sink::Stderr if screen::above(&String::from_utf8_lossy(line)) => line.len(),
             Sink::Stderr => put_all(&mut StandardError, line, may_wait),
             Sink::File { file, .. } => put_all(file, line, may_wait),
             Sink::Relay(fd) => put_packet(*fd, line),

@@ -37,6 +37,8 @@ pub enum Sink {
 /// How a line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
+    /// Standard error: the calls stand there without time and level.
+    Bare,
     Terminal,
     Syslog,
     ToParent,
@@ -50,7 +52,8 @@ pub(super) fn sink() -> MutexGuard<'static, Sink> {
 
 pub fn form() -> Form {
     match *sink() {
-        Sink::Stderr | Sink::File { .. } | Sink::Nowhere => Form::Terminal,
+        Sink::Stderr => Form::Bare,
+        Sink::File { .. } | Sink::Nowhere => Form::Terminal,
         Sink::Syslog(_) => Form::Syslog,
         Sink::Relay(_) => Form::ToParent,
     }
@@ -58,6 +61,7 @@ pub fn form() -> Form {
 
 /// From here on all lines go there.
 pub fn divert(to: Sink) {
+    crate::lesson::colour(false); // not into a file
     *sink() = to;
 }
 

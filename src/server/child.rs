@@ -24,6 +24,7 @@ use super::notices::PLAIN_ON_TLS;
 use super::wait::Waiter;
 use super::{chat, echo};
 use crate::cli::{Mode, ServerArgs};
+use crate::lesson;
 use crate::lifecycle::{close, close_all_but, exit_at_once, peek};
 use crate::logging;
 use crate::relay::{ChildEnd, Id};
@@ -71,6 +72,7 @@ fn keep_only(conn: &OwnedFd, relay: &ChildEnd, setup: &Setup<'_>, parent: Pid) -
     }
     let mut keep = vec![conn.as_raw_fd(), relay.as_fd().as_raw_fd()];
     keep.extend(setup.keylog.map(|keylog| keylog.as_fd().as_raw_fd()));
+    keep.extend(lesson::kept_fds());
     close_all_but(&keep)?;
     signal::in_child().map(|mask| Waiter { mask: Some(mask) })
 }

@@ -22,7 +22,7 @@ use super::operator::reopen_log;
 use super::silence::silence;
 use crate::cli::ServerArgs;
 use crate::error::{During, Result, describe};
-use crate::lesson::PacketInfo;
+use crate::lesson::{self, PacketInfo};
 use crate::lifecycle::{SocketOption, close, recvfrom, recvmsg, sendmsg, sendto, set_option};
 use crate::limits::Throttle;
 use crate::signal::{ControllingTerminal, Watch};
@@ -85,6 +85,7 @@ impl<'a> Echo<'a> {
     /// Echoes until told to stop.
     pub fn run(mut self) -> Result<()> {
         let signal = self.serve()?;
+        lesson::step::run_on();
         log::info!("{signal}: stopping");
         log::info!("stopped: {}", self.counts);
         close(self.socket);
@@ -96,6 +97,7 @@ impl<'a> Echo<'a> {
             let event = if self.pending.is_some() { PollFlags::POLLOUT } else { PollFlags::POLLIN };
             let (signals, socket) = (self.signals.as_fd(), self.socket.as_fd());
             let mut fds = [PollFd::new(signals, PollFlags::POLLIN), PollFd::new(socket, event)];
+            lesson::waits("데이터그램이나 시그널을 기다립니다 (poll)");
             match poll(&mut fds, PollTimeout::NONE) {
                 Err(Errno::EINTR) => continue,
                 waited => waited.during("poll", self.local)?,

@@ -10,6 +10,7 @@ use nix::sys::signal::Signal;
 
 use super::parent::{GOODBYE, Parent};
 use super::start::tls_context;
+use crate::lesson::step;
 use crate::lifecycle::close;
 use crate::logging;
 use crate::signal::Sender;
@@ -17,6 +18,7 @@ use crate::signal::Sender;
 impl Parent<'_> {
     /// First signal: the port closes, children flush and say goodbye. Second: no more patience.
     pub fn stop(&mut self, signal: Signal, now: Instant) {
+        step::run_on(); // who waits for a key would be killed as too late
         if self.stop_by.is_some() {
             log::info!("{signal} again: children are killed");
             self.stop_by = Some(now);

@@ -19,6 +19,7 @@ use super::client::{Client, Runner};
 use super::deliver::LAST_WORDS;
 use crate::cli::ServerArgs;
 use crate::error::{During, Result, describe};
+use crate::lesson;
 use crate::limits;
 use crate::relay::{Hub, Id, RELAY_MAX_BYTES, Rules};
 use crate::signal::{ControllingTerminal, Watch};
@@ -108,6 +109,7 @@ impl<'a> Parent<'a> {
     pub fn run(mut self) -> Result<()> {
         let mut events = [EpollEvent::empty(); EVENTS_A_ROUND];
         while self.stop_by.is_none() || !self.clients.is_empty() {
+            lesson::waits(self.awaited());
             let count = match self.epoll.wait(&mut events, self.timeout()) {
                 Ok(count) => count,
                 Err(Errno::EINTR) => continue,
@@ -127,6 +129,15 @@ impl<'a> Parent<'a> {
         }
         log::info!("stopped");
         Ok(())
+    }
+
+    /// What wakes the parent, for whoever steps.
+    fn awaited(&self) -> &'static str {
+        match (&self.listener, self.clients.is_empty()) {
+            (None, _) => "자식 프로세스들이 끝나기를 기다립니다 (epoll_wait)",
+            (Some(_), true) => "새 연결이나 시그널을 기다립니다 (epoll_wait)",
+            (Some(_), false) => "새 연결, 자식 프로세스가 보내는 패킷, 시그널을 기다립니다 (epoll_wait)",
+        }
     }
 
     /// A new child: from now on its packets are heard.

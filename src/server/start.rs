@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use openssl::ssl::SslContext;
@@ -11,10 +12,14 @@ use super::parent::Parent;
 use crate::cli::{Mode, ServerArgs};
 use crate::daemon::{self, PidFile, User, proc};
 use crate::error::{During, Error, Result, describe, errno_of};
+use crate::lesson;
 use crate::logging::{self, Sink};
 use crate::relay;
 use crate::signal::Watch;
 use crate::tls::{Identity, KeyLog, server_context};
+
+/// As good as never.
+const A_YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// All that could be had while a person is still looking: what is missing has been said on the terminal.
 pub struct Start {
@@ -47,6 +52,7 @@ impl Start {
     /// The PID file comes after the port, and before the rights to write it are dropped.
     pub fn settle(self, args: &ServerArgs, local: SocketAddr) -> Result<(Server<'_>, Option<PidFile>)> {
         let signals = Watch::for_parent(args.daemon).during("signalfd", "SIGTERM, SIGHUP, …")?;
+        lesson::step::can_be_stopped();
         if let Some(log) = self.log {
             logging::divert(log);
         }
@@ -75,6 +81,7 @@ pub fn prepared(args: &ServerArgs) -> Result<ServerArgs> {
     if args.daemon {
         daemon::close_inherited()?;
     }
+    look_on(args)?;
     if args.mode == Mode::Relay {
         relay::check_longest_packet().during("send", format!("{} bytes to a child", relay::RELAY_MAX_BYTES))?;
     }
@@ -83,8 +90,23 @@ pub fn prepared(args: &ServerArgs) -> Result<ServerArgs> {
     }
     match args.daemon {
         true => args.with_absolute_paths().map_err(|error| errno_of(&error)).during("getcwd", ""),
+        false if args.lesson.steps() => Ok(unhurried(args)),
         false => Ok(args.clone()),
     }
+}
+
+/// Before the first call: what a class wants to see of the calls.
+fn look_on(args: &ServerArgs) -> Result<()> {
+    if let Some(path) = args.lesson.trace_file() {
+        lesson::record_to(path)?;
+    }
+    if args.lesson.steps() { lesson::step_by(args.lesson.step_script.as_deref()) } else { Ok(()) }
+}
+
+/// While somebody steps, nobody can be too slow.
+fn unhurried(args: &ServerArgs) -> ServerArgs {
+    let (handshake_timeout, slow_timeout, idle_timeout) = (A_YEAR, A_YEAR, Duration::ZERO);
+    ServerArgs { handshake_timeout, slow_timeout, idle_timeout, ..args.clone() }
 }
 
 pub fn whom_to_become(args: &ServerArgs) -> Result<Option<User>> {

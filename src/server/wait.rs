@@ -9,6 +9,8 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::signal::SigSet;
 use nix::sys::time::TimeSpec;
 
+use crate::lesson;
+
 /// Asking for nothing still reports POLLERR and POLLHUP; POLLPRI is what nobody ever sends here.
 pub const LOSS_ONLY: PollFlags = PollFlags::POLLPRI;
 
@@ -36,6 +38,17 @@ impl Ready {
     }
 }
 
+/// What wakes a child, for whoever steps.
+fn awaited(conn_events: PollFlags) -> &'static str {
+    if conn_events.contains(PollFlags::POLLOUT) {
+        "클라이언트가 데이터를 받아 가서 송신 버퍼에 자리가 나기를 기다립니다 (ppoll)"
+    } else if conn_events.contains(PollFlags::POLLIN) {
+        "클라이언트가 데이터를 보내거나 부모가 말하기를 기다립니다 (ppoll)"
+    } else {
+        "부모가 말하기를 기다립니다 (ppoll)"
+    }
+}
+
 /// How a child waits: with the signal mask of a forked child, or, under --no-fork, with no change.
 #[derive(Clone, Copy, Debug)]
 pub struct Waiter {
@@ -52,6 +65,7 @@ impl Waiter {
         (relay, relay_events): (impl AsFd, PollFlags),
         until: Option<Instant>,
     ) -> nix::Result<Ready> {
+        lesson::waits(awaited(conn_events));
         let mut fds = [PollFd::new(relay.as_fd(), relay_events), PollFd::new(conn, conn_events)];
         let count = if conn_events.is_empty() { 1 } else { 2 };
         self.sleep(&mut fds[..count], until)?;

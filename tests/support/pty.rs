@@ -92,6 +92,16 @@ impl Terminal {
         self.screen.lock().unwrap().screen().row_wrapped(row as u16)
     }
 
+    /// Whether anything on the screen has a colour of its own.
+    pub fn is_coloured(&self) -> bool {
+        let screen = self.screen.lock().unwrap();
+        let (rows, columns) = screen.screen().size();
+        let (rows, columns) = (rows.get(), columns.get());
+        let cells = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
+        let mut cells = cells.filter_map(|(row, column)| screen.screen().cell(row, column));
+        cells.any(|cell| cell.fgcolor() != vt100::Color::Default)
+    }
+
     pub fn cursor(&self) -> (usize, usize) {
         let (row, column) = self.screen.lock().unwrap().screen().cursor_position();
         (row.into(), column.into())
