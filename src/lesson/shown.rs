@@ -89,7 +89,7 @@ pub fn quoted(data: &[u8]) -> String {
                 '\r' => out.push_str("\\r"),
                 '\t' => out.push_str("\\t"),
                 c if crate::text::is_control(c) || (is_secret && !c.is_ascii()) => {
-                    octal(c.to_string().as_bytes(), &mut out)
+                    octal(c.to_string().as_bytes(), data.get(shown), &mut out)
                 }
                 c => out.push(c),
             }
@@ -98,7 +98,7 @@ pub fn quoted(data: &[u8]) -> String {
             break;
         }
         shown += chunk.invalid().len();
-        octal(chunk.invalid(), &mut out);
+        octal(chunk.invalid(), data.get(shown), &mut out);
     }
     out.push('"');
     if shown < data.len() {
@@ -107,10 +107,12 @@ pub fn quoted(data: &[u8]) -> String {
     out
 }
 
-fn octal(bytes: &[u8], out: &mut String) {
-    for byte in bytes {
+/// `\1`, and `\001` where a digit follows that would be read as part of it.
+fn octal(bytes: &[u8], next: Option<&u8>, out: &mut String) {
+    for (n, byte) in bytes.iter().enumerate() {
+        let digits = if matches!(bytes.get(n + 1).or(next), Some(b'0'..=b'7')) { 3 } else { 1 };
         // Writing to a String cannot fail.
-        let _ = write!(out, "\\{byte:o}");
+        let _ = write!(out, "\\{byte:0digits$o}");
     }
 }
 
@@ -123,6 +125,7 @@ mod tests {
         assert_eq!(quoted("안녕\n".as_bytes()), "\"안녕\\n\"");
         assert_eq!(quoted(b"\xff\x1b\"\\"), r#""\377\33\"\\""#);
         assert_eq!(quoted("\u{17}\u{3}\u{3}가".as_bytes()), r#""\27\3\3\352\260\200""#); // a TLS record
+        assert_eq!(quoted(b"\x01\x002\x028\xff7"), r#""\1\0002\28\3777""#); // as strace writes it
         assert_eq!(quoted("가".repeat(20).as_bytes()), format!("\"{}\"...", "가".repeat(10)));
     }
 }

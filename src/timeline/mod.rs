@@ -1,27 +1,33 @@
 //! `sockstep timeline`: trace files of servers and clients, and a capture, as one picture.
 //!
 //! ```text
-//! read.rs     trace files; call.rs takes a call apart
+//! read.rs     trace files; call.rs takes a call apart, brief.rs shortens it
 //! pcap.rs     captures of tcpdump -w; packet.rs is one packet
 //! merge.rs    one order for all that happened
 //! sockets.rs  which socket a descriptor is; arrows.rs is what travelled between them
 //! lanes.rs    who stands where; wire.rs whose packets are drawn
 //! compose.rs  all of it put together: model.rs is the picture
 //! text.rs     for a terminal
-//! svg.rs      for slides; layout.rs is where everything stands
+//! svg.rs      for slides; layout.rs is where everything stands, ink.rs how it is written
 //! html.rs     for a browser, step by step: page.html, with json.rs for the data in it
 //! ```
 
 mod arrows;
+mod brief;
 mod call;
 mod compose;
+mod html;
+mod ink;
+mod json;
 mod lanes;
+mod layout;
 mod merge;
 mod model;
 mod packet;
 mod pcap;
 mod read;
 mod sockets;
+mod svg;
 pub mod text;
 mod wire;
 
@@ -77,8 +83,8 @@ pub fn run(args: &TimelineArgs) -> Result<u8> {
     }
     let drawn = match form {
         Form::Text => text::draw(&picture, width(args.output.is_none())),
-        Form::Svg => String::new(),
-        Form::Html => String::new(),
+        Form::Svg => svg::draw(&picture),
+        Form::Html => html::draw(&picture),
     };
     put(args.output.as_deref(), &drawn)?;
     Ok(if complaints.is_empty() { FINE } else { FLAWED })

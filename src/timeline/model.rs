@@ -1,7 +1,8 @@
 //! The picture that all outputs draw: lanes, what happened in them in the order of time, and what travelled.
 
 use super::arrows::Kind;
-use super::call::{Call, cut};
+use super::brief::cut;
+use super::call::Call;
 use super::packet::Packet;
 use super::read::State;
 

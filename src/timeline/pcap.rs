@@ -108,3 +108,95 @@ fn next<'a>(order: Order, rest: &mut &'a [u8]) -> Option<([u32; 4], &'a [u8])> {
     *rest = behind;
     Some((head, frame))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::timeline::packet::Body;
+    use proptest::prelude::*;
+
+    /// 127.0.0.1:7 → 127.0.0.1:8, SYN/ACK, with 3 bytes of data.
+    fn segment() -> Vec<u8> {
+        let ip = [0x45, 0, 0, 43, 0, 1, 0x40, 0, 64, 6, 0, 0, 127, 0, 0, 1, 127, 0, 0, 1];
+        let tcp = [0, 7, 0, 8, 0, 0, 0, 1, 0, 0, 0, 2, 0x50, 0x12, 1, 0, 0, 0, 0, 0];
+        [&ip[..], &tcp, b"abc"].concat()
+    }
+
+    fn file(link: u32, frames: &[&[u8]]) -> Vec<u8> {
+        let mut out = [MICROSECONDS, 0x0004_0002, 0, 0, 65535, link].map(u32::to_le_bytes).concat();
+        for (n, frame) in (0..).zip(frames) {
+            out.extend([5, 7 + n * 10_000, frame.len() as u32, frame.len() as u32].map(u32::to_le_bytes).concat());
+            out.extend(*frame);
+        }
+        out
+    }
+
+    #[test]
+    fn every_link_layer_leads_to_the_same_packet() {
+        let ip = segment();
+        let head = |head: &[u8]| [head, &ip].concat();
+        let cooked = [&[0; 14][..], &[8, 0]].concat();
+        let cooked2 = [&[8, 0][..], &[0; 18]].concat();
+        for (link, frame) in [
+            (1, head(&[&[0; 12][..], &[8, 0]].concat())),
+            (1, head(&[&[0; 12][..], &[0x81, 0, 0, 5, 8, 0]].concat())),
+            (113, head(&cooked)),
+            (276, head(&cooked2)),
+            (101, ip.clone()),
+            (0, head(&[2, 0, 0, 0])),
+            (108, head(&[0, 0, 0, 2])),
+        ] {
+            let capture = Capture::read(&file(link, &[&frame])).unwrap();
+            let [packet] = &capture.packets[..] else { panic!("{link}: {capture:?}") };
+            assert_eq!((packet.time, packet.from.port(), packet.to.port(), packet.length), (5_000_007, 7, 8, 3));
+            assert_eq!(packet.body, Body::Tcp { flags: 0x12, sequence: 1, acknowledged: 2 });
+            assert_eq!(packet.label(), "SYN/ACK 3 B");
+        }
+    }
+
+    #[test]
+    fn ipv6_is_read_behind_its_extension_headers() {
+        let addresses = [&[0; 15][..], &[1], &[0; 15], &[1]].concat();
+        let udp = [0, 7, 0, 8, 0, 13, 0, 0];
+        let ip = [&[0x60, 0, 0, 0, 0, 21, 0, 64][..], &addresses, &[17, 0, 0, 0, 0, 0, 0, 0], &udp, b"hello"].concat();
+        let capture = Capture::read(&file(229, &[&ip])).unwrap();
+        assert_eq!(capture.packets[0].from, "[::1]:7".parse().unwrap());
+        assert_eq!(capture.packets[0].label(), "UDP 5 B");
+    }
+
+    #[test]
+    fn what_comes_again_later_is_another_packet() {
+        let ip = segment();
+        let capture = Capture::read(&file(101, &[&ip, &ip])).unwrap();
+        assert_eq!(capture.packets.len(), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_harm(bytes: Vec<u8>) {
+            let _ = Capture::read(&bytes);
+        }
+
+        #[test]
+        fn any_packets_are_read_without_harm(
+            link in prop::sample::select(vec![0_u32, 1, 12, 101, 108, 113, 228, 229, 276]),
+            frames: Vec<Vec<u8>>,
+            version in prop::sample::select(vec![0x45_u8, 0x4f, 0x60]),
+            kind in prop::sample::select(vec![[8_u8, 0], [0x86, 0xdd], [0x81, 0]]),
+            cut in 0_usize..200,
+        ) {
+            // Random bytes would hardly ever get beyond the link layer.
+            let headed: Vec<Vec<u8>> = frames.iter().map(|frame| {
+                let link_header = match link { 1 => [&[0; 12][..], &kind].concat(), 113 => [&[0; 14][..], &kind].concat(),
+                    276 => [&kind[..], &[0; 18]].concat(), 0 | 108 => vec![0; 4], _ => vec![] };
+                [&link_header[..], &[version], frame].concat()
+            }).collect();
+            let mut bytes = file(link, &headed.iter().map(Vec::as_slice).collect::<Vec<_>>());
+            for packet in Capture::read(&bytes).unwrap().packets {
+                packet.label();
+            }
+            bytes.truncate(bytes.len() - cut.min(bytes.len()));
+            let _ = Capture::read(&bytes);
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! The picture for a terminal: a column for each lane, or one column with the lane's name in front.
 
-use super::call::{columns_of, cut};
+use super::brief::{columns_of, cut};
 use super::model::{Doing, Event, Lane, Picture};
 use crate::text::escaped;
 

@@ -11,6 +11,7 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -26,6 +27,7 @@ pub struct Server {
     child: Child,
     pub addr: SocketAddr,
     log: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
 }
 
 impl Server {
@@ -45,7 +47,7 @@ impl Server {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let (stderr, sink) = (child.stderr.take().unwrap(), log.clone());
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 sink.lock().unwrap().push_str(&(line + "\n"));
             }
@@ -54,7 +56,7 @@ impl Server {
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
         let addr = ready.split("에서").next().and_then(|addr| addr.parse().ok());
         let addr = addr.unwrap_or_else(|| panic!("no ready line: {ready:?}; log: {}", log.lock().unwrap()));
-        Server { child, addr, log }
+        Server { child, addr, log, reader: Some(reader) }
     }
 
     pub fn pid(&self) -> i32 {
@@ -67,6 +69,12 @@ impl Server {
 
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
+    }
+
+    /// The log of a server that has ended, and whose children have.
+    pub fn whole_log(&mut self) -> String {
+        self.reader.take().unwrap().join().unwrap();
+        self.log()
     }
 
     /// Waits until the log holds `text`.
@@ -295,7 +303,7 @@ pub fn run(command: &mut Command, input: &[u8]) -> Finished {
     Finished { status, out: out.join().unwrap(), err: String::from_utf8_lossy(&err.join().unwrap()).into_owned() }
 }
 
-fn read_all(mut from: impl Read + Send + 'static) -> std::thread::JoinHandle<Vec<u8>> {
+fn read_all(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
     std::thread::spawn(move || {
         let mut all = Vec::new();
         from.read_to_end(&mut all).unwrap();
