@@ -14,6 +14,7 @@ impl Call {
     pub fn brief(&self, note: &str, columns: usize) -> String {
         let end = match (&self.errno, self.value) {
             (Some(errno), -1) => errno.clone(),
+            (_, flags) if self.has(1, "F_GETFL") => format!("{flags:#x}"),
             (_, value) => value.to_string(),
         };
         let (head, tail) = (format!("{}(", self.name), format!(") = {end}"));
