@@ -6,10 +6,12 @@ use crate::text::escaped;
 
 /// `1234567.890 `: milliseconds.
 const TIME_COLUMNS: usize = 12;
-/// A lane that is narrower than this says nothing.
-const LEAST_COLUMNS: usize = 22;
+/// A lane that is narrower than this has no room for a name and a pid.
+const LEAST_COLUMNS: usize = 16;
+/// What the last lane has at least: its calls cannot run on over lanes behind it.
+const LAST_COLUMNS: usize = 20;
 /// The shortest arrow that is one: a blank, the shaft, the head.
-const ARROW_COLUMNS: usize = 4;
+const ARROW_COLUMNS: usize = 3;
 
 /// Where each lane stands on a line of `width` columns. Lines are made one at a time, so that a run can be
 /// shown while it goes on.
@@ -17,120 +19,150 @@ const ARROW_COLUMNS: usize = 4;
 pub struct Columns {
     width: usize,
     lanes: Vec<Lane>,
-    /// Columns of a lane; `None`: there is no room for lanes side by side.
+    /// Whether a lane has a name and a line. Without them its place stays empty.
+    there: Vec<bool>,
+    /// Columns of a lane; the last one has what is left. `None`: there is no room for lanes side by side.
     each: Option<usize>,
+}
+
+/// One line: the event with its arrow, and what stands before and behind it.
+#[derive(Clone, Debug, Default)]
+pub struct Line {
+    pub before: String,
+    pub body: String,
+    pub after: String,
 }
 
 impl Columns {
     pub fn new(width: usize, lanes: &[Lane]) -> Columns {
-        let each = width.saturating_sub(TIME_COLUMNS) / lanes.len().max(1);
-        let each = Some(each).filter(|each| *each >= LEAST_COLUMNS && lanes.len() > 1);
-        Columns { width, lanes: lanes.to_vec(), each }
+        let (room, count) = (width.saturating_sub(TIME_COLUMNS), lanes.len());
+        let each = match room / count.max(1) {
+            enough if enough >= LAST_COLUMNS => enough,
+            _ => room.saturating_sub(LAST_COLUMNS) / count.saturating_sub(1).max(1),
+        };
+        let each = Some(each).filter(|each| *each >= LEAST_COLUMNS && count > 1);
+        Columns { width, lanes: lanes.to_vec(), there: vec![true; count], each }
+    }
+
+    /// The same with only some of the lanes to be seen.
+    pub fn with_only(self, there: &[bool]) -> Columns {
+        let there = (0..self.lanes.len()).map(|lane| there.get(lane).copied().unwrap_or_default()).collect();
+        Columns { there, ..self }
     }
 
     /// The names of the lanes, over their columns; or, where they have none, a list of who is who.
     pub fn heading(&self) -> String {
-        let names = self.lanes.iter().map(|lane| match lane.pid {
+        let shown = |lane: &(&Lane, &bool)| *lane.1;
+        let name = |lane: &Lane| match lane.pid {
             Some(pid) => format!("{} ({pid})", lane.name),
             None => lane.name.clone(),
-        });
+        };
+        let lanes = || self.lanes.iter().zip(&self.there);
         let mut out = String::new();
-        match self.each {
-            Some(each) => {
-                let cells = |texts: Vec<String>| -> String {
-                    let cell = |text: String| padded(&cut(&escaped(&text), each - 1), each);
-                    format!("{}{}", " ".repeat(TIME_COLUMNS), texts.into_iter().map(cell).collect::<String>())
-                };
-                let addresses = self.lanes.iter().map(|lane| lane.address.clone()).collect();
-                for line in [cells(names.collect()), cells(addresses)] {
-                    out.push_str(line.trim_end());
-                    out.push('\n');
-                }
-            }
-            None => {
-                for (name, lane) in names.zip(&self.lanes) {
-                    let line = escaped(&format!("{name} {}", lane.address));
-                    out.push_str(cut(line.trim_end(), self.width).as_str());
-                    out.push('\n');
-                }
-            }
+        let mut add = |line: &str| out.push_str(&(cut(line.trim_end(), self.width) + "\n"));
+        let Some(each) = self.each else {
+            lanes().filter(shown).for_each(|(lane, _)| add(&escaped(&format!("{} {}", name(lane), lane.address))));
+            return out;
+        };
+        for text in [name, |lane: &Lane| lane.address.clone()] {
+            let cells = lanes().map(|(lane, there)| if *there { text(lane) } else { String::new() });
+            let cells: String = cells.map(|text| padded(&cut(&escaped(&text), each - 1), each)).collect();
+            add(&format!("{}{cells}", " ".repeat(TIME_COLUMNS)));
         }
         out
     }
 
-    /// One event on one line, without its end. An arrow goes to the lane to which something leaves.
-    pub fn line(&self, event: &Event) -> String {
-        let time = format!("{:>10}  ", milliseconds(event.at));
-        let line = match self.each {
+    /// One event on one line. An arrow goes to the lane to which something leaves.
+    pub fn line(&self, event: &Event) -> Line {
+        match self.each {
             Some(each) => self.in_columns(event, each),
-            None => self.in_one(event, self.width.saturating_sub(columns_of(&time))),
-        };
-        let line = escaped(&format!("{time}{line}"));
-        cut(line.trim_end(), self.width)
-    }
-
-    fn in_columns(&self, event: &Event, each: usize) -> String {
-        let lanes = self.lanes.len();
-        let here = event.lane.min(lanes - 1);
-        let packet = matches!(event.what, Doing::Packet(_));
-        let to = event.to.filter(|to| *to < lanes && *to != here && !packet);
-        // Between two lanes that stand side by side an arrow needs room that the text must leave.
-        let beside = to.is_some_and(|to| to == here + 1);
-        let text = match &event.what {
-            Doing::Packet(seen) => across(&escaped(&event.brief(each - 7)), seen.to_server, each - 1),
-            Doing::Call(_) => escaped(&event.brief(each - 1 - if beside { ARROW_COLUMNS } else { 0 })),
-        };
-        let text = cut(&text, each - 1);
-        let shaft = if event.forks() { "=" } else { "-" };
-        let mut line = String::new();
-        for lane in 0..lanes {
-            let cell = match to {
-                _ if lane == here => text.clone(),
-                Some(to) if lane == to && to < here => format!("<{}", shaft.repeat(each - 1)),
-                Some(to) if to < lane && lane < here => shaft.repeat(each),
-                Some(to) if here < lane && lane < to => shaft.repeat(each),
-                _ => "|".into(),
-            };
-            let fill = match to {
-                Some(to) if lane == here && here < to => Some(true),
-                Some(to) if lane + 1 == here && to < here => Some(false),
-                _ => None,
-            };
-            match fill {
-                Some(true) => {
-                    let room = each.saturating_sub(columns_of(&cell) + 1);
-                    line.push_str(&format!("{cell} {}", shaft.repeat(room)));
-                }
-                // The last blank parts the arrow from the text that it leaves.
-                Some(false) => line.push_str(&format!("{} ", cut_plain(&cell, each - 1))),
-                None => line.push_str(&padded(&cell, each)),
-            }
-            if let Some(to) = to
-                && lane + 1 == to
-                && here < to
-            {
-                line.pop();
-                line.push('>');
-            }
+            None => self.in_one(event),
         }
-        line
     }
 
-    fn in_one(&self, event: &Event, room: usize) -> String {
-        let name = |lane: usize| self.lanes.get(lane).map_or("?", |lane| lane.name.as_str());
-        let lane = self.lanes.get(event.lane);
-        let who = match lane.and_then(|lane| lane.pid) {
-            Some(pid) => format!("[{} {pid}] ", name(event.lane)),
-            None => format!("[{}] ", name(event.lane)),
+    /// What somebody has to say beside the calls: words in a lane.
+    pub fn words(&self, at: u64, lane: usize, words: &str) -> Line {
+        let words = escaped(words);
+        match self.each {
+            Some(each) => self.placed(at, each, each * lane, &cut(&words, self.room(each * lane))),
+            None => self.named(at, lane, |room| cut(&words, room)),
+        }
+    }
+
+    /// Columns from this one, counted from that of the first lane, to the end of the line.
+    fn room(&self, start: usize) -> usize {
+        self.width.saturating_sub(TIME_COLUMNS + start)
+    }
+
+    /// The text may run on over the lanes behind its own: nothing else happens on this line.
+    fn in_columns(&self, event: &Event, each: usize) -> Line {
+        let here = event.lane.min(self.lanes.len() - 1);
+        let start = each * here;
+        let text = |room: usize| cut(&escaped(&event.brief(room)), room);
+        let shaft = |columns: usize| if event.forks() { "=" } else { "-" }.repeat(columns);
+        let (start, body) = match (&event.what, event.to.filter(|to| *to < self.lanes.len())) {
+            (Doing::Packet(seen), _) => (start, across(&text(each - 7), seen.to_server, each - 1)),
+            (_, Some(to)) if here < to => {
+                let length = each * (to - here);
+                let text = text(length - ARROW_COLUMNS);
+                let shaft = shaft(length - columns_of(&text) - 2);
+                (start, format!("{text} {shaft}>"))
+            }
+            (_, Some(to)) if to < here => {
+                let shaft = shaft(each * (here - to) - 2);
+                (each * to, format!("<{shaft} {}", text(self.room(start))))
+            }
+            _ => (start, text(self.room(start))),
         };
+        self.placed(event.at, each, start, &body)
+    }
+
+    /// `body` from column `start` on, and the lines of the lanes on both sides of it.
+    fn placed(&self, at: u64, each: usize, start: usize, body: &str) -> Line {
+        let bar = |lane: usize| padded(if self.there[lane] { "|" } else { "" }, each);
+        let end = start + columns_of(body);
+        let apart = usize::from(!body.ends_with('>')); // an arrow touches the line that it leads to
+        let before: String = (0..self.lanes.len()).take_while(|lane| each * lane < start).map(bar).collect();
+        let behind = (0..self.lanes.len()).find(|lane| each * lane >= end + apart);
+        let after = behind.map_or(String::new(), |first| {
+            let bars: String = (first..self.lanes.len()).map(bar).collect();
+            " ".repeat(each * first - end) + &bars
+        });
+        Line { before: time(at) + &before, body: body.into(), after: after.trim_end().into() }
+    }
+
+    fn in_one(&self, event: &Event) -> Line {
+        let name = |lane: usize| self.lanes.get(lane).map_or("?", |lane| lane.name.as_str());
         let whither = match (&event.what, event.to, event.from) {
             (Doing::Packet(seen), ..) => if seen.to_server { " -> server" } else { " <- server" }.into(),
             (_, Some(to), _) => format!(" -> {}", name(to)),
             (_, None, Some(from)) => format!(" <- {}", name(from)),
             _ => String::new(),
         };
-        let room = room.saturating_sub(columns_of(&who) + columns_of(&whither));
-        format!("{who}{}{whither}", event.brief(room))
+        let whither = escaped(&whither);
+        self.named(event.at, event.lane, |room| {
+            escaped(&event.brief(room.saturating_sub(columns_of(&whither)))) + &whither
+        })
+    }
+
+    /// `[server 4121]` in front of what fits in the room that is left.
+    fn named(&self, at: u64, lane: usize, body: impl Fn(usize) -> String) -> Line {
+        let lane = self.lanes.get(lane);
+        let name = lane.map_or("?", |lane| lane.name.as_str());
+        let who = match lane.and_then(|lane| lane.pid) {
+            Some(pid) => format!("[{name} {pid}] "),
+            None => format!("[{name}] "),
+        };
+        let before = cut(&(time(at) + &escaped(&who)), self.width);
+        let room = self.width.saturating_sub(columns_of(&before));
+        Line { before, body: cut(&body(room), room), after: String::new() }
+    }
+}
+
+impl std::fmt::Display for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let line = format!("{}{}{}", self.before, self.body, self.after);
+        f.write_str(line.trim_end())
     }
 }
 
@@ -145,8 +177,7 @@ pub fn draw(picture: &Picture, width: usize) -> String {
     let columns = Columns::new(width, &picture.lanes);
     let mut out = columns.heading();
     for event in &picture.events {
-        out.push_str(&columns.line(event));
-        out.push('\n');
+        out.push_str(&format!("{}\n", columns.line(event)));
     }
     out
 }
@@ -161,6 +192,10 @@ fn across(label: &str, to_server: bool, room: usize) -> String {
     }
 }
 
+fn time(at: u64) -> String {
+    format!("{:>10}  ", milliseconds(at))
+}
+
 pub fn milliseconds(micros: u64) -> String {
     format!("{}.{:03}", micros / 1000, micros % 1000)
 }
@@ -168,9 +203,4 @@ pub fn milliseconds(micros: u64) -> String {
 fn padded(text: &str, columns: usize) -> String {
     let missing = columns.saturating_sub(columns_of(text));
     format!("{text}{}", " ".repeat(missing))
-}
-
-/// As many of the columns as fit: for lines of ASCII.
-fn cut_plain(text: &str, columns: usize) -> String {
-    text.chars().take(columns).collect()
 }
