@@ -75,7 +75,8 @@ fn fit(first: String, rest: &[String], room: usize) -> String {
 fn cut_argument(text: &str, columns: usize) -> String {
     if columns_of(text) > columns {
         if text.starts_with('"') {
-            return cut(text, columns.saturating_sub(1)) + "\"";
+            let data = text.trim_end_matches("...").trim_end_matches('"');
+            return cut(&format!("{data}…"), columns.saturating_sub(1)) + "\"";
         }
         if let Ok(address) = text.parse::<SocketAddr>() {
             let port = format!(":{}", address.port());
@@ -132,6 +133,7 @@ mod tests {
         let recv = call("recv(6, \"안녕하세요, 여러분\"..., 16384, 0) = 33");
         assert_eq!(recv.brief("", 80), "recv(6, \"안녕하세요, 여러분\"...) = 33");
         assert_eq!(recv.brief("", 24), "recv(6, \"안녕하…\") = 33");
+        assert_eq!(recv.brief("", 35), "recv(6, \"안녕하세요, 여러분…\") = 33");
         assert_eq!(recv.brief("", 16), "recv(6) = 33");
         let frame = call(r#"send(7, "\2\0\0\0%\0\0\0* 손님2 님이"..., 45, MSG_NOSIGNAL) = 45"#);
         assert_eq!(frame.brief("", 80), "send(7, \"…* 손님2 님이\"...) = 45");
