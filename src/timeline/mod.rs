@@ -35,7 +35,7 @@ use std::io::{IsTerminal, Read, Write};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
-pub use self::model::{Event, Lane, Picture, Place};
+pub use self::model::{Doing, Event, Lane, Picture, Place};
 use self::pcap::{Capture, Unreadable};
 use self::read::Trace;
 use crate::cli::TimelineArgs;
@@ -88,6 +88,14 @@ pub fn run(args: &TimelineArgs) -> Result<u8> {
     };
     put(args.output.as_deref(), &drawn)?;
     Ok(if complaints.is_empty() { FINE } else { FLAWED })
+}
+
+/// A trace as far as it has been written, for who looks on. What cannot be read is left out.
+pub fn so_far(trace: &[u8], capture: Option<&[u8]>) -> Picture {
+    let whole = trace.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let traces = [Trace::read("", &trace[..whole])];
+    let capture = capture.map(|bytes| Capture::read(bytes).unwrap_or_default());
+    compose::picture(&traces, capture.as_ref().map(|capture| capture.packets.as_slice()))
 }
 
 fn form(path: &Path) -> Result<Form> {
@@ -207,8 +215,9 @@ fn width(to_terminal: bool) -> usize {
     said.or_else(asked).unwrap_or(COLUMNS)
 }
 
+/// Columns of the terminal that standard output is; `None` when it is none.
 #[allow(unsafe_code)] // ioctl(2) has no typed form; TIOCGWINSZ fills one small struct.
-fn window() -> Option<usize> {
+pub fn window() -> Option<usize> {
     let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: `size` is a winsize that the kernel may write to, and lives until the call returns.
     let known = unsafe { libc::ioctl(std::io::stdout().as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) } == 0;

@@ -100,4 +100,12 @@ impl Event {
             Doing::Packet(seen) => cut(&seen.packet.label(), columns),
         }
     }
+
+    /// The call, if it is one.
+    pub fn made(&self) -> Option<&Made> {
+        match &self.what {
+            Doing::Call(made) => Some(made),
+            Doing::Packet(_) => None,
+        }
+    }
 }

@@ -50,6 +50,11 @@ impl Columns {
         Columns { there, ..self }
     }
 
+    /// Whether each lane has columns of its own.
+    pub fn side_by_side(&self) -> bool {
+        self.each.is_some()
+    }
+
     /// The names of the lanes, over their columns; or, where they have none, a list of who is who.
     pub fn heading(&self) -> String {
         let shown = |lane: &(&Lane, &bool)| *lane.1;
@@ -99,7 +104,8 @@ impl Columns {
         let here = event.lane.min(self.lanes.len() - 1);
         let start = each * here;
         let text = |room: usize| cut(&escaped(&event.brief(room)), room);
-        let shaft = |columns: usize| if event.forks() { "=" } else { "-" }.repeat(columns);
+        let forks = event.made().is_some_and(|made| made.call.name == "fork");
+        let shaft = |columns: usize| if forks { "=" } else { "-" }.repeat(columns);
         let (start, body) = match (&event.what, event.to.filter(|to| *to < self.lanes.len())) {
             (Doing::Packet(seen), _) => (start, across(&text(each - 7), seen.to_server, each - 1)),
             (_, Some(to)) if here < to => {
@@ -163,12 +169,6 @@ impl std::fmt::Display for Line {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let line = format!("{}{}{}", self.before, self.body, self.after);
         f.write_str(line.trim_end())
-    }
-}
-
-impl Event {
-    fn forks(&self) -> bool {
-        matches!(&self.what, Doing::Call(made) if made.call.name == "fork")
     }
 }
 
