@@ -1,6 +1,7 @@
 //! The command line. What a student reads of it is Korean. `values.rs` reads what stands behind
-//! an option, `wrong_use.rs` explains what was refused.
+//! an option, `wrong_use.rs` explains what was refused; `demo.rs` has the options of the demo.
 
+mod demo;
 mod values;
 mod wrong_use;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+pub use self::demo::{DemoArgs, Stage};
 pub use self::values::Target;
 use self::values::{parse_listen, parse_name, parse_positive_seconds, parse_seconds};
 pub use self::wrong_use::explain;
@@ -55,6 +57,8 @@ pub enum Command {
     Reload(ControlArgs),
     #[command(about = "--trace로 기록한 호출을 한 장의 그림으로 그립니다", help_template = HELP, override_usage = "sockstep timeline 파일... [--pcap 파일] [-o 결과]")]
     Timeline(TimelineArgs),
+    #[command(about = "서버와 두 클라이언트의 대화를 처음부터 끝까지 보여 줍니다. 아무것도 입력하지 않아도 됩니다", help_template = HELP, override_usage = "sockstep demo [옵션]")]
+    Demo(DemoArgs),
 }
 
 /// A daemon, by its PID file.

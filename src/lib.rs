@@ -36,3 +36,5 @@ pub mod server;
 pub mod client;
 // A recorded run as one picture: for a terminal, for slides, for a browser.
 pub mod timeline;
+// A conversation that plays itself, with every call of it.
+pub mod demo;
