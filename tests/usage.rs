@@ -87,6 +87,9 @@ fn wrong_use_is_named_and_explained() {
             &["timeline"],
             &["필요한 옵션이 빠졌습니다: <파일>...", "사용법: sockstep timeline 파일... [--pcap 파일] [-o 결과]"],
         ),
+        (&["demo", "--stage", "4"], &["--stage", "'4'", "쓸 수 있는 값: 1, 2, 3, udp"]),
+        (&["demo", "--stage", "3"], &["--cert <파일>, --key <파일>, --ca <파일>", "사용법: sockstep demo [옵션]"]),
+        (&["demo", "--capture"], &["필요한 옵션이 빠졌습니다: --keep <디렉터리>"]),
         (&["serve"], &["'serve'"]),
         (&["server", "7000"], &["'7000'"]),
         (&[], &[]),
@@ -140,6 +143,7 @@ fn help_is_korean_and_names_every_option() {
         (&["stop", "--help"], cli.find_subcommand("stop").unwrap()),
         (&["reload", "--help"], cli.find_subcommand("reload").unwrap()),
         (&["timeline", "--help"], cli.find_subcommand("timeline").unwrap()),
+        (&["demo", "--help"], cli.find_subcommand("demo").unwrap()),
     ] {
         let done = sockstep(args);
         assert_eq!((done.code(), done.err.as_str()), (0, ""));
@@ -325,7 +329,7 @@ fn make_alone_names_every_public_target() {
 #[test]
 fn make_refuses_a_stage_that_does_not_exist_before_it_does_anything() {
     for stage in ["9", "0", "12", "UDP", ""] {
-        for target in ["run-server", "run-client", "ss"] {
+        for target in ["run-server", "run-client", "ss", "demo", "timeline"] {
             let done = make(&[target, &format!("STAGE={stage}")]);
             assert_ne!(done.code(), 0);
             assert_eq!(done.text(), "");
@@ -357,6 +361,20 @@ fn make_runs_each_stage_with_its_flags() {
     assert_runs(&["-n", "ss"], "ss -tnp 'sport = :7000'");
     assert_runs(&["-n", "run-server"], &format!("sockstep server {relay} {tls} --listen 127.0.0.1:7000"));
     assert_runs(&["-n", "run-server", "STAGE=1", "ARGS=--no-fork", "LISTEN=[::1]:7"], "--listen [::1]:7 --no-fork");
+}
+
+#[test]
+fn make_plays_the_demo_and_draws_it() {
+    assert_runs(&["-n", "demo", "STAGE=1"], "sockstep demo --stage 1");
+    assert_runs(&["-n", "demo", "STAGE=udp"], "sockstep demo --stage udp");
+    let tls = "sockstep demo --stage 3 --cert certs/server.pem --key certs/server.key --ca certs/ca.pem";
+    assert_runs(&["-n", "demo"], tls);
+    assert!(make(&["-n", "demo"]).text().contains("certs/make-certs.sh"));
+    let timeline = make(&["-n", "timeline", "STAGE=2"]).text();
+    let parts = ["demo --stage 2  --fast --keep .run/timeline/stage-2 --capture", ".run/timeline/stage-2.html"];
+    for part in parts.iter().chain(&["for form in svg html txt", "-o .run/timeline/stage-2.$form"]) {
+        assert!(timeline.contains(part), "no {part:?} in: {timeline}");
+    }
 }
 
 #[test]
