@@ -194,6 +194,27 @@ fn one_side_a_part_or_a_killed_process_is_drawn_as_far_as_it_goes() {
     }
 }
 
+#[test]
+fn what_the_program_records_is_read_without_a_complaint() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("run.trace");
+    let trace = format!("--trace={}", file.display());
+    for (stage, options) in [("echo", &["--mode", "echo"][..]), ("relay", &["--mode", "relay"]), ("udp", &["--udp"])] {
+        let mut server = Server::start(&[options, &[&trace]].concat());
+        let addr = server.addr.to_string();
+        let own =
+            if stage == "udp" { &["--udp", "--connect", &addr, &trace][..] } else { &["--connect", &addr, &trace] };
+        assert_eq!(run(&mut client(own), "안녕\n".as_bytes()).code(), 0);
+        server.signal(nix::sys::signal::Signal::SIGTERM);
+        server.wait();
+        let text = drawn(std::slice::from_ref(&file), &[], 100);
+        let sent = if stage == "udp" { "sendto(3, \"안녕\"" } else { "send(3, \"안녕\\n\") = 7 -" };
+        assert!(line_with(&text, sent).contains("-->"), "{text}");
+        assert!(stage == "udp" || line_with(&text, "fork() = 0").contains("c1") || text.contains("=>|"), "{text}");
+        std::fs::remove_file(&file).unwrap();
+    }
+}
+
 // Captures ----------------------------------------------------------------------------------------
 
 fn with_capture(capture: &Path) -> Finished {

@@ -1,5 +1,8 @@
 //! What travels: each call that gave something, tied to the call that got it.
 
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
 use super::sockets::{Id, Kind as Socket, Sockets, Transfer};
 
 /// What travels along an arrow.
@@ -95,12 +98,13 @@ fn datagrams(sockets: &mut Sockets, ties: &mut Vec<Tie>) {
         all.sort_unstable();
         all
     };
-    let (mut given, got) = (count(|socket| &socket.sent), count(|socket| &socket.taken));
+    // What came is mostly what was sent first: found, and taken out, near the front.
+    let (mut given, got) = (VecDeque::from(count(|socket| &socket.sent)), count(|socket| &socket.taken));
     for (record, receiver, n) in got {
         let found = given.iter().position(|&(_, sender, m)| {
             let (from, to) = (&sockets.all[sender], &sockets.all[receiver]);
             let (sent, taken) = (&from.sent[m], &to.taken[n]);
-            let here = |address: &std::net::SocketAddr| to.local.is_none_or(|local| reaches(local, *address));
+            let here = |address: &SocketAddr| to.local.is_none_or(|local| reaches(local, *address));
             let mine = from.local.is_none_or(|local| taken.address.is_some_and(|address| reaches(local, address)));
             sender != receiver
                 && mine
@@ -109,7 +113,7 @@ fn datagrams(sockets: &mut Sockets, ties: &mut Vec<Tie>) {
                 && sent.data == taken.data
         });
         let Some(found) = found else { continue };
-        let (from, sender, _) = given.remove(found);
+        let Some((from, sender, _)) = given.remove(found) else { continue };
         ties.push(Tie { from, to: record, kind: Kind::Datagram });
         let source = sockets.all[receiver].taken[n].address;
         let known = &mut sockets.all[sender].local;
@@ -118,6 +122,6 @@ fn datagrams(sockets: &mut Sockets, ties: &mut Vec<Tie>) {
 }
 
 /// Whether a socket bound to `local` is the one at `address`; 0.0.0.0 and :: are every address.
-fn reaches(local: std::net::SocketAddr, address: std::net::SocketAddr) -> bool {
+fn reaches(local: SocketAddr, address: SocketAddr) -> bool {
     local.port() == address.port() && (local.ip().is_unspecified() || local.ip() == address.ip())
 }

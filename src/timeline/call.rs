@@ -21,7 +21,10 @@ impl Call {
         let (args, rest) = named.then(|| arguments(rest)).flatten()?;
         let result = rest.trim_start().strip_prefix('=')?.trim_start();
         let (value, why) = result.split_once(' ').unwrap_or((result, ""));
-        let value = value.parse().ok()?;
+        let value = match value.strip_prefix("0x") {
+            Some(flags) => i64::from_str_radix(flags, 16).ok()?, // fcntl(3, F_GETFL) = 0x2 (flags O_RDWR)
+            None => value.parse().ok()?,
+        };
         let errno = why.split(' ').next().filter(|errno| value < 0 && errno.starts_with('E'));
         Some(Call { text: text.into(), name: name.into(), args, value, errno: errno.map(str::to_string) })
     }
@@ -142,6 +145,7 @@ mod tests {
         let sent = call(r#"send(6, "a, \"b\") = 7 (\\", 14, MSG_NOSIGNAL) = 14"#);
         assert_eq!((sent.value, sent.data()), (14, Some(r#""a, \"b\") = 7 (\\""#)));
         assert_eq!(call("fork() = 4130").args, [""; 0]);
+        assert_eq!(call("fcntl(3, F_GETFL) = 0x802 (flags O_RDWR|O_NONBLOCK)").value, 0x802);
         let pair = call("socketpair(AF_UNIX, SOCK_SEQPACKET|SOCK_CLOEXEC, 0, [7, 8]) = 0");
         assert_eq!((pair.pair(), pair.has(1, "SOCK_CLOEXEC"), pair.fd()), (Some((7, 8)), true, None));
         for bad in [
