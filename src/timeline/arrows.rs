@@ -125,3 +125,49 @@ fn datagrams(sockets: &mut Sockets, ties: &mut Vec<Tie>) {
 fn reaches(local: SocketAddr, address: SocketAddr) -> bool {
     local.port() == address.port() && (local.ip().is_unspecified() || local.ip() == address.ip())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn transfers(first: usize, lengths: &[u64]) -> Vec<Transfer> {
+        let one = |(n, bytes): (usize, &u64)| Transfer {
+            record: first + n,
+            bytes: *bytes,
+            address: None,
+            data: String::new(),
+        };
+        lengths.iter().enumerate().map(one).collect()
+    }
+
+    fn streamed(sent: &[u64], taken: &[u64]) -> Vec<(usize, usize)> {
+        let mut ties = Vec::new();
+        stream(&transfers(0, sent), &transfers(100, taken), &mut ties);
+        ties.into_iter().map(|tie| (tie.from, tie.to - 100)).collect()
+    }
+
+    #[test]
+    fn bytes_are_tied_by_where_they_stand_in_the_stream() {
+        assert_eq!(streamed(&[5, 3], &[5, 3]), [(0, 0), (1, 1)]);
+        assert_eq!(streamed(&[5, 3], &[8]), [(0, 0), (1, 0)]);
+        assert_eq!(streamed(&[8], &[5, 3]), [(0, 0), (0, 1)]);
+        assert_eq!(streamed(&[4, 4], &[6, 2]), [(0, 0), (1, 0), (1, 1)]);
+        assert_eq!(streamed(&[4], &[]), []);
+        assert_eq!(streamed(&[], &[4]), [], "from somebody whose trace we do not have");
+    }
+
+    #[test]
+    fn packets_are_tied_until_a_record_is_missing() {
+        let mut ties = Vec::new();
+        packets(&transfers(0, &[1, 9, 4]), &transfers(100, &[1, 4]), &mut ties);
+        assert_eq!(ties, [Tie { from: 0, to: 100, kind: Kind::Relay }]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_lengths_are_tied_in_order(sent: Vec<u64>, taken: Vec<u64>) {
+            prop_assert!(streamed(&sent, &taken).is_sorted());
+        }
+    }
+}

@@ -72,48 +72,28 @@ impl Columns {
     fn in_columns(&self, event: &Event, each: usize) -> String {
         let lanes = self.lanes.len();
         let here = event.lane.min(lanes - 1);
-        let packet = matches!(event.what, Doing::Packet(_));
-        let to = event.to.filter(|to| *to < lanes && *to != here && !packet);
-        // Between two lanes that stand side by side an arrow needs room that the text must leave.
-        let beside = to.is_some_and(|to| to == here + 1);
+        let is_packet = matches!(event.what, Doing::Packet(_));
+        let to = event.to.filter(|to| *to < lanes && *to != here && !is_packet);
+        // To the lane beside it an arrow needs room, which the text must leave.
+        let left = if to == Some(here + 1) { ARROW_COLUMNS } else { 0 };
         let text = match &event.what {
             Doing::Packet(seen) => across(&escaped(&event.brief(each - 7)), seen.to_server, each - 1),
-            Doing::Call(_) => escaped(&event.brief(each - 1 - if beside { ARROW_COLUMNS } else { 0 })),
+            Doing::Call(_) => escaped(&event.brief(each - 1 - left)),
         };
-        let text = cut(&text, each - 1);
+        let text = cut(&text, each - 1 - left);
         let shaft = if event.forks() { "=" } else { "-" };
-        let mut line = String::new();
-        for lane in 0..lanes {
-            let cell = match to {
-                _ if lane == here => text.clone(),
-                Some(to) if lane == to && to < here => format!("<{}", shaft.repeat(each - 1)),
-                Some(to) if to < lane && lane < here => shaft.repeat(each),
-                Some(to) if here < lane && lane < to => shaft.repeat(each),
-                _ => "|".into(),
-            };
-            let fill = match to {
-                Some(to) if lane == here && here < to => Some(true),
-                Some(to) if lane + 1 == here && to < here => Some(false),
-                _ => None,
-            };
-            match fill {
-                Some(true) => {
-                    let room = each.saturating_sub(columns_of(&cell) + 1);
-                    line.push_str(&format!("{cell} {}", shaft.repeat(room)));
-                }
-                // The last blank parts the arrow from the text that it leaves.
-                Some(false) => line.push_str(&format!("{} ", cut_plain(&cell, each - 1))),
-                None => line.push_str(&padded(&cell, each)),
+        let blank = |lanes: usize| padded("|", each).repeat(lanes);
+        match to {
+            None => format!("{}{}{}", blank(here), padded(&text, each), blank(lanes - here - 1)),
+            Some(to) if to > here => {
+                let room = (to - here) * each - columns_of(&text) - 2;
+                format!("{}{text} {}>{}", blank(here), shaft.repeat(room), blank(lanes - to))
             }
-            if let Some(to) = to
-                && lane + 1 == to
-                && here < to
-            {
-                line.pop();
-                line.push('>');
+            Some(to) => {
+                let arrow = format!("<{} ", shaft.repeat((here - to) * each - 2));
+                format!("{}{arrow}{}{}", blank(to), padded(&text, each), blank(lanes - here - 1))
             }
         }
-        line
     }
 
     fn in_one(&self, event: &Event, room: usize) -> String {
@@ -170,7 +150,65 @@ fn padded(text: &str, columns: usize) -> String {
     format!("{text}{}", " ".repeat(missing))
 }
 
-/// As many of the columns as fit: for lines of ASCII.
-fn cut_plain(text: &str, columns: usize) -> String {
-    text.chars().take(columns).collect()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::timeline::{Call, Made, Place};
+    use proptest::prelude::*;
+
+    fn lanes(count: usize) -> Vec<Lane> {
+        let lane = |n| Lane {
+            place: Place::Child,
+            name: format!("c{n}"),
+            title: format!("자식 c{n}"),
+            pid: Some(100 + n),
+            address: String::new(),
+            color: None,
+        };
+        (0..count as i32).map(lane).collect()
+    }
+
+    fn event(lane: usize, to: Option<usize>, text: &str) -> Event {
+        let call = Call::parse(text).unwrap_or_else(|| panic!("{text}"));
+        let (note, chapter) = (String::new(), String::new());
+        Event { at: 1234, lane, what: Doing::Call(Made { call, note, chapter, took: 0, thread: None }), to, from: None }
+    }
+
+    #[test]
+    fn lines_can_be_had_one_by_one() {
+        let columns = Columns::new(12 + 3 * 24, &lanes(3));
+        assert_eq!(
+            columns.heading().lines().next(),
+            Some("            c0 (100)                c1 (101)                c2 (102)")
+        );
+        for (lane, to, text, line) in [
+            (0, None, "listen(3, 5) = 0", "     1.234  listen(3, 5) = 0        |                       |"),
+            (
+                0,
+                Some(1),
+                "send(3, \"가\", 3, 0) = 3",
+                "     1.234  send(3, \"가\") = 3 ----->|                       |",
+            ),
+            (0, Some(2), "fork() = 102", "     1.234  fork() = 102 ==================================>|"),
+            (2, Some(0), "close(3) = 0", "     1.234  <---------------------------------------------- close(3) = 0"),
+            (
+                1,
+                Some(0),
+                "send(3, \"가나다라마바사\", 21, 0) = 21",
+                "     1.234  <---------------------- send(3, \"가나다…\") = 21 |",
+            ),
+        ] {
+            assert_eq!(columns.line(&event(lane, to, text)), line);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_is_wider_than_it_may_be(width in 0_usize..150, count in 1_usize..6, lane in 0_usize..8, to: Option<u8>, data in "\\PC{0,30}") {
+            let columns = Columns::new(width, &lanes(count));
+            let data = data.replace(['"', '\\'], "");
+            let line = columns.line(&event(lane, to.map(|to| usize::from(to % 8)), &format!("send(3, \"{data}\", 9, 0) = 9")));
+            prop_assert!(columns_of(&line) <= width);
+        }
+    }
 }
