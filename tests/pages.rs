@@ -76,6 +76,10 @@ fn a_class_walks_through_a_run_with_the_arrow_keys() {
     let now = sockets(&mut page);
     assert!(!now.iter().any(|row| row.starts_with("자식 c1 3 ")), "close_range has closed it: {now:?}");
 
+    step_to(&mut page, "recv(7");
+    let of_a_pair = sockstep::lesson::words::why("recv(7, \"\", 204800, MSG_TRUNC) = 0", true).unwrap();
+    assert_eq!(page.text("document.getElementById('why').textContent"), of_a_pair);
+
     page.press("End");
     assert_eq!((page.text(COUNT).as_str(), page.number(VISIBLE)), ("40 / 40", 40.0));
     assert_eq!(sockets(&mut page), [""; 0], "everything is closed");
