@@ -36,10 +36,13 @@ RUN_CLIENT = $(BIN) client --connect $(SERVER) $(CLIENT_$(STAGE)) $(if $(NAME),-
 # command:package, as Debian and Ubuntu call them
 BUILD_TOOLS = cc:gcc pkg-config:pkg-config
 CERT_TOOLS  = openssl:openssl
-TEST_TOOLS  = strace:strace ss:iproute2 ncat:ncat socat:socat
+LOOK_TOOLS  = strace:strace ss:iproute2
+TEST_TOOLS  = $(LOOK_TOOLS) ncat:ncat socat:socat chromium:chromium
+# The test of the pages looks at Hangul.
+HANGUL      = fc-list :lang=ko 2>/dev/null | grep -q . 2>/dev/null || echo fonts-nanum
 
 .DEFAULT_GOAL := help
-.PHONY: help run-server run-client step-server step-client start stop status reload logs certs ss strace-server test lint doc clean setup build stage ca build-tools cert-tools test-tools
+.PHONY: help run-server run-client step-server step-client start stop status reload logs certs ss strace-server test lint doc clean setup build stage ca build-tools cert-tools look-tools test-tools
 
 help:
 	@echo '사용법: make 타깃 [변수=값 ...]'
@@ -98,7 +101,7 @@ logs:
 certs: cert-tools
 	certs/make-certs.sh $(foreach name,$(CLIENT),-c '$(name)') $(foreach host,$(HOSTS),'$(host)')
 
-ss: stage test-tools
+ss: stage look-tools
 ifeq ($(STAGE),udp)
 	@echo 'UDP 소켓: Recv-Q는 아직 읽지 않은 데이터그램이 차지하는 바이트 수입니다. 연결이 없으므로 상대 주소도 없습니다.'
 	ss -ulnp 'sport = :$(PORT)'
@@ -109,7 +112,7 @@ else
 	ss -tnp 'sport = :$(PORT)'
 endif
 
-strace-server: stage build test-tools $(if $(filter 3,$(STAGE)),certs)
+strace-server: stage build look-tools $(if $(filter 3,$(STAGE)),certs)
 	@echo 'strace로 서버를 실행합니다.'
 	@echo '이미 실행 중인 서버를 보려면: sudo strace -f -e trace=%net,%process,close -p $$(pgrep -o -x sockstep)'
 	strace -f -e trace=%net,%process,close $(RUN_SERVER)
@@ -152,8 +155,11 @@ build-tools:
 cert-tools:
 	@$(call ensure,$(CERT_TOOLS))
 
+look-tools:
+	@$(call ensure,$(LOOK_TOOLS))
+
 test-tools:
-	@$(call ensure,$(TEST_TOOLS))
+	@$(call ensure,$(TEST_TOOLS),$(HANGUL))
 
 define ensure
 missing=$$(for pair in $(1); do command -v "$${pair%%:*}" >/dev/null 2>&1 || echo "$${pair##*:}"; done; $(2)); \

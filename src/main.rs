@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use sockstep::cli::{Cli, Command, explain};
-use sockstep::{client, daemon, logging, server};
+use sockstep::{client, daemon, logging, server, timeline};
 
 const FINE: u8 = 0;
 const FAILED: u8 = 1;
@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         Command::Status(args) => daemon::status(&args.pid_file),
         Command::Stop(args) => daemon::stop(&args.pid_file),
         Command::Reload(args) => daemon::reload(&args.pid_file),
+        Command::Timeline(args) => timeline::run(&args),
     };
     match result {
         Ok(code) => ExitCode::from(code),

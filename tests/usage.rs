@@ -83,6 +83,10 @@ fn wrong_use_is_named_and_explained() {
         (&["server", "--listen"], &["값이 필요한 옵션입니다: --listen"]),
         (&["server", "--tls", "--tls"], &["한 번만 쓸 수 있는 옵션입니다: --tls"]),
         (&["server", "--backlog", "x"], &["--backlog", "'x'", "수를 적으십시오"]),
+        (
+            &["timeline"],
+            &["필요한 옵션이 빠졌습니다: <파일>...", "사용법: sockstep timeline 파일... [--pcap 파일] [-o 결과]"],
+        ),
         (&["serve"], &["'serve'"]),
         (&["server", "7000"], &["'7000'"]),
         (&[], &[]),
@@ -135,6 +139,7 @@ fn help_is_korean_and_names_every_option() {
         (&["status", "--help"], cli.find_subcommand("status").unwrap()),
         (&["stop", "--help"], cli.find_subcommand("stop").unwrap()),
         (&["reload", "--help"], cli.find_subcommand("reload").unwrap()),
+        (&["timeline", "--help"], cli.find_subcommand("timeline").unwrap()),
     ] {
         let done = sockstep(args);
         assert_eq!((done.code(), done.err.as_str()), (0, ""));
@@ -271,7 +276,7 @@ fn make_installs_what_is_missing_after_saying_so() {
         let path = machine.path().to_str().unwrap();
         let done = make_with(&["setup"], path);
         let said = done.text();
-        for packages in ["gcc libc6-dev pkg-config libssl-dev", "openssl", "strace ncat socat"] {
+        for packages in ["gcc libc6-dev pkg-config libssl-dev", "openssl", "strace ncat socat chromium fonts-nanum"] {
             let steps = format!(
                 "필요한 패키지를 설치합니다: {packages}\n{sudo}apt-get update -q\n\
                  {sudo}apt-get install -q -y --no-install-recommends {packages}\n"
@@ -288,7 +293,9 @@ fn make_names_what_is_missing_where_it_cannot_install_it() {
     let done = make_with(&["test-tools"], no_apt.path().to_str().unwrap());
     assert_ne!(done.code(), 0);
     assert!(
-        done.err.contains("apt-get이 없어 필요한 패키지를 설치할 수 없습니다. 직접 설치하십시오: iproute2 socat"),
+        done.err.contains(
+            "apt-get이 없어 필요한 패키지를 설치할 수 없습니다. 직접 설치하십시오: iproute2 socat chromium fonts-nanum"
+        ),
         "{}",
         done.err
     );
@@ -304,7 +311,7 @@ fn make_names_what_is_missing_where_it_cannot_install_it() {
 fn make_alone_names_every_public_target() {
     let makefile = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Makefile")).unwrap();
     let phony = makefile.lines().find_map(|line| line.strip_prefix(".PHONY: ")).unwrap();
-    let parts_of_others = ["help", "stage", "ca", "build", "build-tools", "cert-tools", "test-tools"];
+    let parts_of_others = ["help", "stage", "ca", "build", "build-tools", "cert-tools", "look-tools", "test-tools"];
     let done = make(&[]);
     assert_eq!((done.code(), done.err.as_str()), (0, ""));
     let help = done.text();
