@@ -72,13 +72,15 @@ help:
 	@echo '      make certs CLIENT=철수      make run-server ARGS="--client-ca certs/ca.pem"'
 
 # In class every call is shown. A student who steps through a handshake may take longer than 10 s.
-LESSON_SERVER = --trace$(if $(filter 3,$(STAGE)), --handshake-timeout 600)
+# What ARGS says itself comes first.
+unless_said   = $(if $(findstring $(firstword $(1)),$(ARGS)),,$(1))
+LESSON_SERVER = $(call unless_said,--trace) $(if $(filter 3,$(STAGE)),$(call unless_said,--handshake-timeout 600))
 
 run-server: stage build $(if $(filter 3,$(STAGE)),certs)
 	$(RUN_SERVER) $(LESSON_SERVER)
 
 run-client: stage $(if $(filter 3,$(STAGE)),ca) build
-	$(RUN_CLIENT) --trace
+	$(RUN_CLIENT) $(call unless_said,--trace)
 
 step-server: stage build $(if $(filter 3,$(STAGE)),certs)
 	$(RUN_SERVER) --step

@@ -154,7 +154,8 @@ fn help_is_korean_and_names_every_option() {
         let options: Vec<_> = command.get_arguments().filter_map(|option| option.get_long()).collect();
         assert!(options.contains(&"help"));
         for option in options {
-            let line = help.lines().find(|line| line.contains(&format!("--{option} ")));
+            let named = [format!("--{option} "), format!("--{option}[=")]; // with or without a value that may be left out
+            let line = help.lines().find(|line| named.iter().any(|named| line.contains(named)));
             assert!(line.is_some_and(|line| line.contains(is_hangul)), "{option} in: {help}");
         }
     }
@@ -343,20 +344,27 @@ fn make_runs_each_stage_with_its_flags() {
         ("2", relay.to_string(), ""),
         ("3", format!("{relay} {tls}"), "--tls --ca certs/ca.pem"),
     ] {
+        // A student who steps through the handshake is given time.
+        let patience = if stage == "3" { " --handshake-timeout 600" } else { "" };
         let stage = format!("STAGE={stage}");
-        assert_runs(&["-n", "run-server", &stage], &format!("sockstep server {flags} --listen 127.0.0.1:7000"));
+        let server = format!("sockstep server {flags} --listen 127.0.0.1:7000");
+        assert_runs(&["-n", "run-server", &stage], &format!("{server} --trace{patience}"));
+        assert_runs(&["-n", "step-server", &stage], &format!("{server} --step"));
         let name = if client.is_empty() { "--name '철수'".to_string() } else { format!("{client} --name '철수'") };
-        assert_runs(
-            &["-n", "run-client", "NAME=철수", &stage],
-            &format!("sockstep client --connect 127.0.0.1:7000 {name}"),
-        );
+        let client = format!("sockstep client --connect 127.0.0.1:7000 {name}");
+        assert_runs(&["-n", "run-client", "NAME=철수", &stage], &format!("{client} --trace"));
+        assert_runs(&["-n", "step-client", "NAME=철수", &stage], &format!("{client} --step"));
     }
-    assert_runs(&["-n", "run-server", "STAGE=udp"], "sockstep server --udp --listen 127.0.0.1:7000");
-    assert_runs(&["-n", "run-client", "STAGE=udp"], "sockstep client --connect 127.0.0.1:7000 --udp");
+    assert_runs(&["-n", "run-server", "STAGE=udp"], "sockstep server --udp --listen 127.0.0.1:7000 --trace");
+    assert_runs(&["-n", "run-client", "STAGE=udp"], "sockstep client --connect 127.0.0.1:7000 --udp --trace");
     assert_runs(&["-n", "ss", "STAGE=udp", "LISTEN=0.0.0.0:7100"], "ss -ulnp 'sport = :7100'");
     assert_runs(&["-n", "ss"], "ss -tnp 'sport = :7000'");
-    assert_runs(&["-n", "run-server"], &format!("sockstep server {relay} {tls} --listen 127.0.0.1:7000"));
-    assert_runs(&["-n", "run-server", "STAGE=1", "ARGS=--no-fork", "LISTEN=[::1]:7"], "--listen [::1]:7 --no-fork");
+    let default = format!("sockstep server {relay} {tls} --listen 127.0.0.1:7000 --trace --handshake-timeout 600");
+    assert_runs(&["-n", "run-server"], &default);
+    assert_runs(
+        &["-n", "run-server", "STAGE=1", "ARGS=--no-fork", "LISTEN=[::1]:7"],
+        "--listen [::1]:7 --no-fork --trace",
+    );
 }
 
 #[test]
