@@ -37,9 +37,9 @@ RUN_CLIENT = $(BIN) client --connect $(SERVER) $(CLIENT_$(STAGE)) $(if $(NAME),-
 BUILD_TOOLS = cc:gcc pkg-config:pkg-config
 CERT_TOOLS  = openssl:openssl
 LOOK_TOOLS  = strace:strace ss:iproute2
-TEST_TOOLS  = $(LOOK_TOOLS) ncat:ncat socat:socat chromium:chromium
-# The test of the pages looks at Hangul.
-HANGUL      = fc-list :lang=ko 2>/dev/null | grep -q . 2>/dev/null || echo fonts-nanum
+TEST_TOOLS  = $(LOOK_TOOLS) ncat:ncat socat:socat
+# A page is tested in a browser, and with Hangul in it. Debian has one as a package, Ubuntu has not.
+BROWSER     = command -v chromium chromium-browser google-chrome >/dev/null || ! grep -qx ID=debian /etc/os-release || echo chromium fonts-nanum
 
 .DEFAULT_GOAL := help
 .PHONY: help run-server run-client step-server step-client start stop status reload logs certs ss strace-server test lint doc clean setup build stage ca build-tools cert-tools look-tools test-tools
@@ -161,7 +161,7 @@ look-tools:
 	@$(call ensure,$(LOOK_TOOLS))
 
 test-tools:
-	@$(call ensure,$(TEST_TOOLS),$(HANGUL))
+	@$(call ensure,$(TEST_TOOLS),$(BROWSER))
 
 define ensure
 missing=$$(for pair in $(1); do command -v "$${pair%%:*}" >/dev/null 2>&1 || echo "$${pair##*:}"; done; $(2)); \
