@@ -39,7 +39,7 @@ CERT_TOOLS  = openssl:openssl
 LOOK_TOOLS  = strace:strace ss:iproute2
 TEST_TOOLS  = $(LOOK_TOOLS) ncat:ncat socat:socat
 # A page is tested in a browser, and with Hangul in it. Debian has one as a package, Ubuntu has not.
-BROWSER     = command -v chromium chromium-browser google-chrome >/dev/null || ! grep -qx ID=debian /etc/os-release || echo chromium fonts-nanum
+BROWSER     = { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null || { . /etc/os-release; [ "$$ID" != debian ]; } || echo chromium fonts-nanum
 
 .DEFAULT_GOAL := help
 .PHONY: help run-server run-client step-server step-client start stop status reload logs certs ss strace-server test lint doc clean setup build stage ca build-tools cert-tools look-tools test-tools
