@@ -37,9 +37,9 @@ RUN_CLIENT = $(BIN) client --connect $(SERVER) $(CLIENT_$(STAGE)) $(if $(NAME),-
 BUILD_TOOLS = cc:gcc pkg-config:pkg-config
 CERT_TOOLS  = openssl:openssl
 LOOK_TOOLS  = strace:strace ss:iproute2
-TEST_TOOLS  = $(LOOK_TOOLS) ncat:ncat socat:socat chromium:chromium
-# The test of the pages looks at Hangul.
-HANGUL      = fc-list :lang=ko 2>/dev/null | grep -q . 2>/dev/null || echo fonts-nanum
+TEST_TOOLS  = $(LOOK_TOOLS) ncat:ncat socat:socat
+# A page is tested in a browser, and with Hangul in it. Debian has one as a package, Ubuntu has not.
+BROWSER     = { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null || { . /etc/os-release; [ "$$ID" != debian ]; } || echo chromium fonts-nanum
 
 .DEFAULT_GOAL := help
 .PHONY: help demo timeline run-server run-client step-server step-client start stop status reload logs certs ss strace-server test lint doc clean setup build stage ca build-tools cert-tools look-tools test-tools
@@ -75,7 +75,9 @@ help:
 	@echo '      make certs CLIENT=철수      make run-server ARGS="--client-ca certs/ca.pem"'
 
 # In class every call is shown. A student who steps through a handshake may take longer than 10 s.
-LESSON_SERVER = --trace$(if $(filter 3,$(STAGE)), --handshake-timeout 600)
+# What ARGS says itself comes first.
+unless_said   = $(if $(findstring $(firstword $(1)),$(ARGS)),,$(1))
+LESSON_SERVER = $(call unless_said,--trace) $(if $(filter 3,$(STAGE)),$(call unless_said,--handshake-timeout 600))
 
 # Its own conversation, on a port that is free: LISTEN and ARGS are for the others.
 DEMO = $(BIN) demo --stage $(STAGE) $(DEMO_$(STAGE))
@@ -103,7 +105,7 @@ run-server: stage build $(if $(filter 3,$(STAGE)),certs)
 	$(RUN_SERVER) $(LESSON_SERVER)
 
 run-client: stage $(if $(filter 3,$(STAGE)),ca) build
-	$(RUN_CLIENT) --trace
+	$(RUN_CLIENT) $(call unless_said,--trace)
 
 step-server: stage build $(if $(filter 3,$(STAGE)),certs)
 	$(RUN_SERVER) --step
@@ -184,7 +186,7 @@ look-tools:
 	@$(call ensure,$(LOOK_TOOLS))
 
 test-tools:
-	@$(call ensure,$(TEST_TOOLS),$(HANGUL))
+	@$(call ensure,$(TEST_TOOLS),$(BROWSER))
 
 define ensure
 missing=$$(for pair in $(1); do command -v "$${pair%%:*}" >/dev/null 2>&1 || echo "$${pair##*:}"; done; $(2)); \

@@ -158,7 +158,10 @@ fn the_stages_show_what_they_are_about() {
         &["화면> * 철수 님이 나갔습니다.", "send(8, \"T안녕하세요\\n\") = 17", "… socketpair, send, close 2번"],
     );
     let tls = theatre.plays("3", 160);
-    shows(&tls, &["send(3, ClientHello ", "send(6, ServerHello ", "ApplicationData ", "화면> [철수] 안녕하세요"]);
+    shows(
+        &tls,
+        &["send(3, ClientHello) = ", "send(6, ServerHello + ", "ApplicationData) = ", "화면> [철수] 안녕하세요"],
+    );
     assert!(!tls.contains("send(3, \"안녕하세요"), "in clear:\n{tls}");
     let udp = theatre.plays("udp", 160);
     shows(&udp, &["sendto(3, \"안녕하세요\", 127.0.0.1:", "화면> 안녕하세요"]);

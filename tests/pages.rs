@@ -46,7 +46,7 @@ fn a_class_walks_through_a_run_with_the_arrow_keys() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("run.html");
     draw(&[fixture("echo.server.trace"), fixture("echo.client1.trace")], &path);
-    let mut page = Page::open(&path);
+    let Some(mut page) = Page::open(&path) else { return };
 
     // Nothing has been clicked: the keys work from the first moment.
     assert_eq!(page.text(COUNT), "1 / 40");
@@ -76,6 +76,10 @@ fn a_class_walks_through_a_run_with_the_arrow_keys() {
     let now = sockets(&mut page);
     assert!(!now.iter().any(|row| row.starts_with("자식 c1 3 ")), "close_range has closed it: {now:?}");
 
+    step_to(&mut page, "recv(7");
+    let of_a_pair = sockstep::lesson::words::why("recv(7, \"\", 204800, MSG_TRUNC) = 0", true).unwrap();
+    assert_eq!(page.text("document.getElementById('why').textContent"), of_a_pair);
+
     page.press("End");
     assert_eq!((page.text(COUNT).as_str(), page.number(VISIBLE)), ("40 / 40", 40.0));
     assert_eq!(sockets(&mut page), [""; 0], "everything is closed");
@@ -95,7 +99,7 @@ fn the_current_call_is_always_in_view_and_the_page_is_light_or_dark_as_asked() {
     let path = dir.path().join("run.html");
     let clients = (1..=3).map(|client| fixture(&format!("relay.client{client}.trace")));
     draw(&clients.chain([fixture("relay.server.trace")]).collect::<Vec<_>>(), &path);
-    let mut page = Page::open(&path);
+    let Some(mut page) = Page::open(&path) else { return };
     for _ in 0..60 {
         page.press("ArrowRight");
         let inside = "(() => { const box = document.querySelector('.event.now rect').getBoundingClientRect(), pane = document.getElementById('lanes').getBoundingClientRect(); \
@@ -120,7 +124,7 @@ fn what_a_trace_holds_stays_text() {
     std::fs::write(&trace, line).unwrap();
     let path = dir.path().join("run.html");
     draw(&[trace], &path);
-    let mut page = Page::open(&path);
+    let Some(mut page) = Page::open(&path) else { return };
     assert!(page.text("document.getElementById('call').textContent").contains(hostile));
     assert_eq!(page.text("document.title"), "sockstep timeline");
     assert_eq!(page.number("document.images.length"), 0.0);

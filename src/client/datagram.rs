@@ -11,7 +11,7 @@
 
 use std::io::{Read, stdin};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 use std::vec::IntoIter;
 
@@ -27,7 +27,7 @@ use super::{addresses, happened, nowhere, print, say, take_terminal, wait};
 use crate::cli::Target;
 use crate::error::{During, Error, Result, describe, errno_of};
 use crate::lesson::{self, step};
-use crate::lifecycle::{SocketOption, close, recvfrom, sendto, set_option, socket};
+use crate::lifecycle::{Socket, SocketOption, close, recvfrom, sendto, set_option, socket};
 use crate::signal::{Watch, die_by};
 
 /// More than the longest datagram.
@@ -36,7 +36,7 @@ const BUFFER_BYTES: usize = 64 * 1024;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 struct Talk {
-    socket: OwnedFd,
+    socket: Socket,
     server: SocketAddr,
     /// Further addresses of the same host: the next one is tried while none has answered.
     others: IntoIter<SocketAddr>,
@@ -81,7 +81,7 @@ pub fn talk(target: &Target) -> Result<()> {
 }
 
 /// socket(), for the next address of the host for which there is one; `None` when there is no address left.
-fn open_next(others: &mut IntoIter<SocketAddr>) -> Option<Result<(OwnedFd, SocketAddr)>> {
+fn open_next(others: &mut IntoIter<SocketAddr>) -> Option<Result<(Socket, SocketAddr)>> {
     let mut opened = None;
     for addr in others.by_ref() {
         let server = reached(addr);
@@ -93,7 +93,7 @@ fn open_next(others: &mut IntoIter<SocketAddr>) -> Option<Result<(OwnedFd, Socke
     opened
 }
 
-fn open(server: &SocketAddr) -> Result<OwnedFd> {
+fn open(server: &SocketAddr) -> Result<Socket> {
     let socket = socket(server, SockType::Datagram, SockFlag::SOCK_NONBLOCK).during("socket", server)?;
     let errors = if server.is_ipv4() { SocketOption::Errors } else { SocketOption::Errors6 };
     set_option(socket.as_fd(), errors, 1).during("setsockopt", format!("{server}, {errors:?}"))?;
@@ -136,7 +136,7 @@ impl Talk {
             let mut fds = vec![PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
             fds.extend(signals.map(|signals| PollFd::new(signals.as_fd(), PollFlags::POLLIN)));
             fds.extend(reads.then(|| PollFd::new(stdin.as_fd(), PollFlags::POLLIN)));
-            lesson::waits(if reads {
+            lesson::remark(if reads {
                 "입력이나 데이터그램을 기다립니다 (poll)"
             } else {
                 "서버의 답을 기다립니다 (poll)"

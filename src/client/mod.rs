@@ -20,7 +20,7 @@ mod terminal;
 
 use std::io::{IsTerminal, Write, stdin, stdout};
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -32,7 +32,7 @@ use self::terminal::Screen;
 use crate::cli::{ClientArgs, Target};
 use crate::error::{During, Error, Result};
 use crate::lesson;
-use crate::lifecycle::{SocketOption, close, connect, local_address, set_nonblocking, set_option, socket};
+use crate::lifecycle::{Socket, SocketOption, close, connect, local_address, set_nonblocking, set_option, socket};
 use crate::signal::Watch;
 use crate::tls::{Identity, KeyLog, Trouble, Wire, client_context, connecting, handshake_step, refusal_hint};
 use crate::transport::Transport;
@@ -87,7 +87,7 @@ fn make_context(args: &ClientArgs) -> Result<SslContext> {
 }
 
 /// socket() → connect(), for each address of the host until one answers.
-fn open_connection(target: &Target) -> Result<(OwnedFd, SocketAddr)> {
+fn open_connection(target: &Target) -> Result<(Socket, SocketAddr)> {
     let mut last = nowhere(target, "no address");
     for addr in addresses(target)? {
         match connect_to(&addr) {
@@ -108,7 +108,7 @@ fn nowhere(target: &Target, reason: &str) -> Error {
     Error::Lookup { host: target.host.clone(), reason: reason.into() }
 }
 
-fn connect_to(addr: &SocketAddr) -> Result<OwnedFd> {
+fn connect_to(addr: &SocketAddr) -> Result<Socket> {
     let conn = socket(addr, SockType::Stream, SockFlag::empty()).during("socket", addr)?;
     connect(conn.as_fd(), addr).during("connect", addr)?;
     local_address(conn.as_fd()).during("getsockname", addr)?; // for the class: connect() has picked a port
@@ -140,7 +140,7 @@ fn secure<'fd>(fd: BorrowedFd<'fd>, context: &SslContext, name: &str, peer: &str
                     until = Instant::now() + A_YEAR;
                     continue;
                 }
-                lesson::waits("서버가 TLS 핸드셰이크에 답하기를 기다립니다 (poll)");
+                lesson::remark("서버가 TLS 핸드셰이크에 답하기를 기다립니다 (poll)");
                 wait(&mut [PollFd::new(fd, event)], Some(left)).during("poll", peer)?;
             }
             Err(trouble) => return Err(failed(&stream, trouble)),

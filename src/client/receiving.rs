@@ -54,7 +54,7 @@ fn receive_some(shared: &Shared<'_>, buf: &mut [u8]) -> Result<Received, Trouble
         (transport.has_more(), transport.read_event())
     };
     if !more {
-        lesson::waits("서버가 데이터를 보내기를 기다립니다 (poll)");
+        lesson::remark("서버가 데이터를 보내기를 기다립니다 (poll)");
         wait(&mut [PollFd::new(shared.fd, event)], None).map_err(Trouble::Errno)?;
     }
     shared.transport().receive(buf)

@@ -1,7 +1,7 @@
 //! A system call of the lesson: its name, its arguments, and what came back.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::fcntl::OFlag;
 use nix::sys::socket::{AddressFamily, MsgFlags, Shutdown, SockFlag, SockType};
@@ -30,6 +30,7 @@ pub enum Call<'a> {
     Shutdown { fd: BorrowedFd<'a>, how: Shutdown },
     Close { fd: i32 },
     CloseRange { first: u32, last: u32 },
+    Dupfd { fd: BorrowedFd<'a>, least: i32 },
     Getfl { fd: BorrowedFd<'a> },
     Setfl { fd: BorrowedFd<'a>, flags: OFlag },
 }
@@ -45,7 +46,15 @@ impl<'a> Call<'a> {
             Call::Connect { fd, .. } | Call::ConnectUnix { fd, .. } | Call::Shutdown { fd, .. } => Some(fd),
             Call::Recv { fd, .. } | Call::Recvfrom { fd, .. } | Call::Recvmsg { fd, .. } => Some(fd),
             Call::Send { fd, .. } | Call::Sendto { fd, .. } | Call::Sendmsg { fd, .. } => Some(fd),
-            Call::Getfl { fd } | Call::Setfl { fd, .. } => Some(fd),
+            Call::Getfl { fd } | Call::Setfl { fd, .. } | Call::Dupfd { fd, .. } => Some(fd),
+        }
+    }
+
+    /// The number of the descriptor that the call is about.
+    pub fn number(&self) -> Option<RawFd> {
+        match self {
+            Call::Close { fd } => Some(*fd),
+            other => other.fd().map(|fd| fd.as_raw_fd()),
         }
     }
 

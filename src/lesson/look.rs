@@ -30,6 +30,11 @@ pub fn changed(fd: BorrowedFd<'_>) -> Option<Change> {
     Some(Change { fd: number, state, words })
 }
 
+/// It is one end of a pair between processes, as far as this process has looked.
+pub fn is_pair(fd: Option<RawFd>) -> bool {
+    fd.is_some_and(|fd| lock(&KNOWN).get(&fd).is_some_and(|state| state.kind == "u_seq"))
+}
+
 /// The descriptors have been closed; their numbers may come again.
 pub fn forget(first: RawFd, last: RawFd) {
     lock(&KNOWN).retain(|fd, _| !(first..=last).contains(fd));

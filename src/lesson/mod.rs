@@ -87,10 +87,10 @@ fn coloured() -> bool {
     COLOURED.load(Ordering::Relaxed)
 }
 
-/// Where a process goes to sleep: whoever steps is told what it waits for.
-pub fn waits(what: &str) {
+/// Whoever steps is told what the calls alone do not say: what a process goes to sleep for, what a trial is for.
+pub fn remark(what: &str) {
     if WATCHED.load(Ordering::Relaxed) {
-        step::waits(what);
+        step::remark(what);
     }
 }
 
@@ -128,7 +128,7 @@ fn watched<T: Outcome>(call: Call<'_>, make: impl FnOnce() -> nix::Result<T>) ->
         look_at(call.fd());
     }
     if step::is_on() {
-        step::ask(&trace::ahead(&call), call.fd());
+        step::ask(&trace::ahead(&call), call.number(), call.fd());
     }
     let began = file::now();
     let result = make();

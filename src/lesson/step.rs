@@ -17,7 +17,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpid};
 
 use super::console::{Console, Key};
-use super::look::Change;
+use super::look::{self, Change};
 use super::shared::flags;
 use super::turn::{Turn, Turns};
 use super::{coloured, lock, state, who, words};
@@ -44,8 +44,8 @@ struct Stepper {
     owner_listens: AtomicBool,
     /// `n`: calls of this kind are not asked about.
     passing: Mutex<Option<String>>,
-    /// What this process has last said that it waits for; nothing once it has made a call.
-    waiting: Mutex<Option<String>>,
+    /// The last remark of this process; nothing once it has made a call.
+    said: Mutex<Option<String>>,
     /// The process whose question all keys were named to.
     greeted: AtomicI32,
 }
@@ -64,7 +64,7 @@ pub fn begin(script: Option<&Path>) -> Result<()> {
         owner,
         owner_listens,
         passing: Mutex::default(),
-        waiting: Mutex::default(),
+        said: Mutex::default(),
         greeted,
     });
     Ok(())
@@ -122,29 +122,31 @@ pub fn say_change(change: &Change) {
     say(&format!("    fd {}: {}\n", change.fd, change.words.join(", ")));
 }
 
-/// This process is about to wait, and for what; said once.
-pub fn waits(what: &str) {
+/// What the calls alone do not say: that this process goes to sleep, and for what. Said once between two calls.
+pub fn remark(what: &str) {
     let Some(stepper) = STEPPER.get() else { return };
-    let mut waiting = lock(&stepper.waiting);
-    if waiting.as_deref() != Some(what) {
-        *waiting = Some(what.into());
-        drop(waiting);
+    let mut said = lock(&stepper.said);
+    if said.as_deref() != Some(what) {
+        *said = Some(what.into());
+        drop(said);
         let _turn = stepper.turns.take();
         say(&format!("{} … {what}\n", who::tag()));
     }
 }
 
 /// Asks about the call that is about to be made, until the answer is to run it.
-pub fn ask(call: &str, fd: Option<BorrowedFd<'_>>) {
+///
+/// `number` is the descriptor that the call is about, `fd` the same while it is open and of use.
+pub fn ask(call: &str, number: Option<RawFd>, fd: Option<BorrowedFd<'_>>) {
     let Some(stepper) = STEPPER.get() else { return };
-    *lock(&stepper.waiting) = None;
+    *lock(&stepper.said) = None;
     let kind = call.split('(').next().unwrap_or_default();
     let passing = lock(&stepper.passing).as_deref() == Some(kind);
     if passing || flags().runs_on.load(Ordering::Relaxed) {
         return;
     }
     *lock(&stepper.passing) = None;
-    say(&question(call, kind));
+    say(&question(call, kind, look::is_pair(number)));
     let all_keys = stepper.greeted.swap(getpid().as_raw(), Ordering::Relaxed) != getpid().as_raw();
     let mut keys = if all_keys { KEYS } else { "Enter s n c q ?" };
     loop {
@@ -178,10 +180,11 @@ impl Stepper {
     }
 }
 
-fn question(call: &str, kind: &str) -> String {
+fn question(call: &str, kind: &str, on_pair: bool) -> String {
     let (bold, plain) = if coloured() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+    let why = words::why(call, on_pair);
     let lesson = words::of(kind)
-        .map(|words| format!("    {}\n    {} · man {}\n", words.why, words.chapter, words.manual))
+        .map(|words| format!("    {}\n    {} · man {}\n", why.unwrap_or(words.why), words.chapter, words.manual))
         .unwrap_or_default();
     format!("\n{} 다음 호출: {bold}{call}{plain}\n{lesson}", who::tag())
 }

@@ -85,6 +85,7 @@ fn arguments(call: &Call<'_>, back: &Returned<'_>) -> String {
         Call::Shutdown { fd, how } => format!("shutdown({}, {})", fd.as_raw_fd(), direction(how)),
         Call::Close { fd } => format!("close({fd})"),
         Call::CloseRange { first, last } => format!("close_range({first}, {last}, 0)"),
+        Call::Dupfd { fd, least } => format!("fcntl({}, F_DUPFD_CLOEXEC, {least})", fd.as_raw_fd()),
         Call::Getfl { fd } => format!("fcntl({}, F_GETFL)", fd.as_raw_fd()),
         Call::Setfl { fd, flags } => format!("fcntl({}, F_SETFL, {})", fd.as_raw_fd(), file_flags(flags)),
     }

@@ -18,6 +18,33 @@ pub fn of(call: &str) -> Option<&'static Words> {
     WORDS.iter().find(|words| words.call == call)
 }
 
+/// What this call is for, with these arguments and on this kind of socket; `line` is the call as the trace shows it.
+pub fn why(line: &str, between_processes: bool) -> Option<&'static str> {
+    let call = line.split('(').next().unwrap_or_default();
+    let flagged = |flags: &str| call == "recv" && line.contains(flags);
+    Some(match call {
+        _ if flagged(", MSG_PEEK)") => {
+            "도착한 바이트를 꺼내지 않고 들여다봅니다. 첫 바이트만 보아도 클라이언트가 TLS로 말하는지 알 수 있습니다."
+        }
+        _ if flagged(", MSG_TRUNC|MSG_DONTWAIT)") => {
+            "도착한 바이트를 읽지 않고 버립니다. 읽지 않은 것이 남은 채로 닫으면 커널이 RST를 보내 마지막 말이 사라질 수 있기 때문입니다."
+        }
+        "send" if between_processes => {
+            "부모와 자식 사이의 소켓으로 패킷 하나를 보냅니다. SOCK_SEQPACKET이므로 패킷의 경계가 그대로 지켜집니다."
+        }
+        "recv" if between_processes => {
+            "부모와 자식 사이의 소켓에서 패킷 하나를 받습니다. 0은 상대 프로세스가 보내기를 마쳤거나 끝났다는 뜻입니다."
+        }
+        "shutdown" if between_processes => {
+            "부모가 자식에게 더 보낼 것이 없다고 알립니다. 자식은 남은 일을 마치고 끝납니다."
+        }
+        "close" if between_processes => {
+            "부모와 자식 사이의 소켓을 닫습니다. 상대 프로세스의 recv()는 0을 돌려받습니다."
+        }
+        call => of(call)?.why,
+    })
+}
+
 /// In the order of a connection's life; what UDP and the relay add comes behind.
 pub const WORDS: [Words; 20] = [
     Words {
@@ -153,5 +180,10 @@ mod tests {
             assert!(words.why.ends_with("니다."), "{}", words.call);
         }
         assert_eq!(of("read"), None);
+        assert_eq!(why("recv(6, …, 65536, 0)", false), of("recv").map(|words| words.why));
+        for line in ["recv(6, …, 1, MSG_PEEK)", "recv(6, …, 100, MSG_TRUNC|MSG_DONTWAIT)"] {
+            assert!(why(line, false).is_some_and(|why| why.ends_with("니다.") && !WORDS.iter().any(|w| w.why == why)));
+        }
+        assert_ne!(why("send(7, \"\", 0, 0)", true), why("send(7, \"\", 0, 0)", false));
     }
 }

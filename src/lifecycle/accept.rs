@@ -15,7 +15,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use nix::errno::Errno;
 use nix::sys::socket::{SockFlag, SockaddrLike, SockaddrStorage};
 
-use super::restarting;
+use super::{Socket, restarting};
 use crate::lesson::{Call, gate};
 
 /// What a failed accept() means to the one who called it (accept(2), "Error handling").
@@ -36,9 +36,10 @@ pub enum AcceptError {
 ///
 /// Its local port is the listener's; what is new is the 4-tuple. A peer that has already reset the
 /// connection is accepted all the same: recv() will tell.
-pub fn accept(fd: BorrowedFd<'_>) -> Result<(OwnedFd, SocketAddr), AcceptError> {
+pub fn accept(fd: BorrowedFd<'_>) -> Result<(Socket, SocketAddr), AcceptError> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    restarting(|| gate(Call::Accept { fd, flags }, || accept4(fd, flags))).map_err(meaning)
+    let accepted = restarting(|| gate(Call::Accept { fd, flags }, || accept4(fd, flags)));
+    accepted.map(|(conn, peer)| (conn.into(), peer)).map_err(meaning)
 }
 
 fn meaning(errno: Errno) -> AcceptError {

@@ -8,20 +8,49 @@
 //! - Fails: EIO; EINTR is never retried: on Linux the descriptor is gone all the same
 //! - Owns: takes the descriptor: nobody can use it afterwards
 
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 
 use crate::lesson::{Call, gate};
 
-/// `close(fd)`: consumes the descriptor, whatever the kernel answers.
-///
-/// For a socket there is nothing that a caller could do about an error: it is in the trace, and that is all.
-pub fn close(fd: OwnedFd) {
-    let _: nix::Result<()> = gate(Call::Close { fd: fd.as_raw_fd() }, || match nix::unistd::close(fd) {
-        Err(Errno::EINTR) => Ok(()),
-        result => result,
-    });
+/// A socket that we own. Its end is a call as others are, also where it comes by itself, on the way out of a failure.
+#[derive(Debug)]
+pub struct Socket(ManuallyDrop<OwnedFd>);
+
+impl From<OwnedFd> for Socket {
+    fn from(fd: OwnedFd) -> Socket {
+        Socket(ManuallyDrop::new(fd))
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsRawFd for Socket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+/// There is nothing that anybody could do about an error: it is in the trace, and that is all.
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let fd = self.as_raw_fd();
+        let _: nix::Result<()> = gate(Call::Close { fd }, || match nix::unistd::close(fd) {
+            Err(Errno::EINTR) => Ok(()),
+            result => result,
+        });
+    }
+}
+
+/// `close(fd)`: consumes the socket, whatever the kernel answers.
+pub fn close(socket: Socket) {
+    drop(socket);
 }
 
 /// `close_range(first, last, 0)` around the descriptors that stay; 0, 1 and 2 stay as well.

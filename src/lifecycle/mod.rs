@@ -27,11 +27,11 @@ mod socket;
 
 pub use accept::{AcceptError, accept};
 pub use bind::{bind, local_address};
-pub use close::{close, close_all_but};
+pub use close::{Socket, close, close_all_but};
 pub use connect::{connect, connect_unix};
 pub use fork::{exit_at_once, fork};
 pub use listen::listen;
-pub use option::{SocketOption, pending_error, set_nonblocking, set_option};
+pub use option::{SocketOption, duplicate, pending_error, set_nonblocking, set_option};
 pub use recv::{discard, peek, recv, recv_packet};
 pub use recvfrom::recvfrom;
 pub use recvmsg::recvmsg;

@@ -8,11 +8,12 @@
 //! - Fails: ENOPROTOOPT, EINVAL, EDOM
 //! - Owns: borrows the socket; what is set on a listener, its accepted sockets inherit (not O_NONBLOCK)
 
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
+use super::Socket;
 use crate::lesson::{Call, gate};
 
 /// The options that sockstep sets. All of them are integers.
@@ -77,6 +78,18 @@ pub fn pending_error(fd: BorrowedFd<'_>) -> nix::Result<i32> {
     gate(Call::Getsockopt { fd, level: "SOL_SOCKET", name: "SO_ERROR" }, || {
         nix::sys::socket::getsockopt(&fd, nix::sys::socket::sockopt::SocketError)
     })
+}
+
+/// `fcntl(fd, F_DUPFD_CLOEXEC, 3)`: a second descriptor of the same socket, which lives until both are closed.
+#[allow(unsafe_code)] // the new descriptor comes as a bare number.
+pub fn duplicate(fd: BorrowedFd<'_>) -> nix::Result<Socket> {
+    let least = 3;
+    let copied = gate(Call::Dupfd { fd, least }, || {
+        let copy = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(least))?;
+        // SAFETY: fcntl has just made `copy`, and nobody else knows of it.
+        Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+    });
+    copied.map(Socket::from)
 }
 
 /// `fcntl(fd, F_SETFL, flags | O_NONBLOCK)`: from now on a call that would wait returns EAGAIN.

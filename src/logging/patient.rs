@@ -16,6 +16,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::sink::{Sink, open_syslog, sink};
 use crate::lesson::screen;
+use crate::lifecycle::Socket;
 
 /// How long a line may wait for a slow terminal, when the line before it got through.
 const PATIENCE_MS: u16 = 10;
@@ -64,6 +65,25 @@ impl AsFd for StandardError {
     fn as_fd(&self) -> BorrowedFd<'_> {
         // SAFETY: number 2 is open for as long as the process lives (std sees to it at the start).
         unsafe { BorrowedFd::borrow_raw(libc::STDERR_FILENO) }
+    }
+}
+
+/// A connected socket is a file: write(2) sends one datagram.
+struct Datagrams<'a>(&'a Socket);
+
+impl Write for Datagrams<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        Ok(nix::unistd::write(self.0, line)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl AsFd for Datagrams<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 
@@ -133,7 +153,7 @@ impl Sink {
             Sink::File { file, .. } => put_all(file, line, may_wait),
             Sink::Relay(fd) => put_packet(*fd, line),
             Sink::Nowhere => line.len(),
-            Sink::Syslog(socket) => match put_all(socket, line, may_wait) {
+            Sink::Syslog(socket) => match put_all(&mut Datagrams(socket), line, may_wait) {
                 0 => self.put_anew(line),
                 written => written,
             },
@@ -143,9 +163,9 @@ impl Sink {
     /// Syslog may have been started again: then its socket is another one now.
     fn put_anew(&mut self, line: &[u8]) -> usize {
         match quietly(open_syslog) {
-            Ok(Sink::Syslog(mut socket)) => {
-                let written = put_all(&mut socket, line, false);
-                *self = Sink::Syslog(socket);
+            Ok(Sink::Syslog(socket)) => {
+                let written = put_all(&mut Datagrams(&socket), line, false);
+                quietly(|| *self = Sink::Syslog(socket));
                 written
             }
             _ => 0,

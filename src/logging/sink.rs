@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::unistd::{Gid, Uid, fchown};
 
 use crate::error::{During, Error, Result, describe, errno_of};
-use crate::lifecycle::{connect_unix, socket_unix};
+use crate::lifecycle::{Socket, connect_unix, socket_unix};
 
 /// Where every syslog daemon listens: a datagram socket in the file system.
 const SYSLOG: &str = "/dev/log";
@@ -26,8 +26,8 @@ pub enum Sink {
         path: PathBuf,
         ours: bool,
     },
-    /// A connected socket is a file: write(2) sends one datagram.
-    Syslog(File),
+    /// Connected: write(2) sends one datagram.
+    Syslog(Socket),
     /// In a child whose parent keeps the log: the child's end of the relay pair.
     Relay(RawFd),
     /// In such a child, when the relay pair has been closed.
@@ -62,7 +62,8 @@ pub fn form() -> Form {
 /// From here on all lines go there.
 pub fn divert(to: Sink) {
     crate::lesson::colour(false); // not into a file
-    *sink() = to;
+    let before = std::mem::replace(&mut *sink(), to);
+    drop(before); // not while the lock is held: a socket that is closed may be a line of the log
 }
 
 /// In a forked child: the parent's log is reached through `relay` only. Standard error is shared as it is.
@@ -123,7 +124,7 @@ pub fn open_syslog() -> Result<Sink> {
         reason: describe(errno),
         hint: "이 컴퓨터에서는 syslog가 실행 중이지 않습니다. --log-file로 로그를 쓸 파일을 지정하십시오.".into(),
     })?;
-    Ok(Sink::Syslog(File::from(socket)))
+    Ok(Sink::Syslog(socket))
 }
 
 /// Opens the log anew, after somebody has renamed the file (logrotate(8)) or started syslog again.

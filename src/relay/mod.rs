@@ -27,13 +27,13 @@ mod owed;
 mod packet;
 mod pressure;
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::Shutdown;
 
-use crate::lesson::Packet;
-use crate::lifecycle::{close, recv_packet, send, shutdown, socketpair};
+use crate::lesson::{self, Packet};
+use crate::lifecycle::{Socket, close, recv_packet, send, shutdown, socketpair};
 
 pub use hub::{Hub, Offence, Rules};
 pub use names::check as check_name;
@@ -44,11 +44,11 @@ pub type Id = u32;
 
 /// The parent's end of a child's relay pair.
 #[derive(Debug)]
-pub struct ParentEnd(OwnedFd);
+pub struct ParentEnd(Socket);
 
 /// The child's end. End of file on it means that the parent wants the child to end, or has gone.
 #[derive(Debug)]
-pub struct ChildEnd(OwnedFd);
+pub struct ChildEnd(Socket);
 
 /// What came through the pair.
 #[derive(Debug)]
@@ -65,6 +65,7 @@ pub fn pair() -> nix::Result<(ParentEnd, ChildEnd)> {
 
 /// Fails where the kernel does not take our longest packet: better at the start than in the middle.
 pub fn check_longest_packet() -> nix::Result<()> {
+    lesson::remark("가장 긴 중계 패킷을 커널이 받아 주는지 포트를 열기 전에 시험합니다");
     let (parent, child) = pair()?;
     let sent = parent.send(&vec![0; RELAY_MAX_BYTES]);
     parent.close();

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use super::wait::Waiter;
 use super::{NotStarted, hand_to_child, take_newcomer};
 use crate::cli::ServerArgs;
 use crate::error::{Error, Result, describe, errno_of};
-use crate::lifecycle::{AcceptError, close, discard, send, shutdown};
+use crate::lifecycle::{AcceptError, Socket, close, discard, duplicate, send, shutdown};
 use crate::limits::Throttle;
 use crate::network::allowed;
 use crate::relay::{self, Id, ParentEnd};
@@ -44,7 +44,7 @@ pub struct Door {
     pub paused_until: Option<Instant>,
     /// epoll does not report newcomers.
     pub unwatched: bool,
-    refused: VecDeque<(Instant, OwnedFd)>,
+    refused: VecDeque<(Instant, Socket)>,
     refusals: Throttle,
     strangers: Throttle,
     losses: Throttle,
@@ -59,7 +59,7 @@ impl Door {
     }
 
     /// Tells a newcomer why, in its own protocol, and keeps the socket until that has been read.
-    fn refuse(&mut self, conn: OwnedFd, tls: bool, words: &str, now: Instant) {
+    fn refuse(&mut self, conn: Socket, tls: bool, words: &str, now: Instant) {
         let words = if tls { &TLS_REFUSAL[..] } else { words.as_bytes() };
         // A fresh socket has room for this; if the newcomer has gone already, nobody misses it.
         let _ = send(conn.as_fd(), words);
@@ -105,7 +105,7 @@ impl Parent<'_> {
         self.door.paused_until.is_some() || (self.args.no_fork && !self.clients.is_empty())
     }
 
-    fn welcome(&mut self, conn: OwnedFd, peer: SocketAddr, now: Instant) {
+    fn welcome(&mut self, conn: Socket, peer: SocketAddr, now: Instant) {
         if !allowed(&self.args.allow, peer.ip()) {
             if let Some(more) = self.door.strangers.pass(now) {
                 log::warn!("refused {peer}: not in --allow ({more} more refused)");
@@ -140,7 +140,7 @@ impl Parent<'_> {
     fn start(
         &mut self,
         id: Id,
-        conn: OwnedFd,
+        conn: Socket,
         peer: SocketAddr,
         traffic: Option<&'static Traffic>,
     ) -> std::result::Result<(ParentEnd, Runner), NotStarted> {
@@ -167,13 +167,13 @@ impl Parent<'_> {
 
 fn start_thread(
     id: Id,
-    conn: OwnedFd,
+    conn: Socket,
     peer: SocketAddr,
     traffic: Option<&'static Traffic>,
     args: ServerArgs,
     tls: Option<SslContext>,
 ) -> std::result::Result<(ParentEnd, Runner), NotStarted> {
-    let ends = relay::pair().and_then(|pair| Ok((pair, conn.try_clone().map_err(|error| errno_of(&error))?)));
+    let ends = relay::pair().and_then(|pair| Ok((pair, duplicate(conn.as_fd())?)));
     let ((parent_end, child_end), copy) = match ends {
         Ok(ends) => ends,
         Err(errno) => return Err(NotStarted { call: "socketpair", errno, conn }),

@@ -6,7 +6,7 @@
 
 use std::ffi::CString;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
@@ -25,7 +25,7 @@ use super::wait::Waiter;
 use super::{chat, echo};
 use crate::cli::{Mode, ServerArgs};
 use crate::lesson;
-use crate::lifecycle::{close, close_all_but, exit_at_once, peek};
+use crate::lifecycle::{Socket, close, close_all_but, exit_at_once, peek};
 use crate::logging;
 use crate::relay::{ChildEnd, Id};
 use crate::signal;
@@ -48,7 +48,7 @@ pub struct Setup<'a> {
 }
 
 /// The child's life, from fork() to _exit(). It never returns into the parent's frames.
-pub fn live(conn: OwnedFd, relay: ChildEnd, setup: &Setup<'_>, parent: Pid) -> ! {
+pub fn live(conn: Socket, relay: ChildEnd, setup: &Setup<'_>, parent: Pid) -> ! {
     let life = AssertUnwindSafe(|| match keep_only(&conn, &relay, setup, parent) {
         Ok(waiter) => serve(conn, relay, setup, waiter),
         Err(errno) => {
@@ -61,7 +61,7 @@ pub fn live(conn: OwnedFd, relay: ChildEnd, setup: &Setup<'_>, parent: Pid) -> !
 }
 
 /// Cuts the ties to the parent: name, death signal, descriptors, signals.
-fn keep_only(conn: &OwnedFd, relay: &ChildEnd, setup: &Setup<'_>, parent: Pid) -> nix::Result<Waiter> {
+fn keep_only(conn: &Socket, relay: &ChildEnd, setup: &Setup<'_>, parent: Pid) -> nix::Result<Waiter> {
     let id = setup.id;
     logging::become_child(id, relay.as_fd());
     // 15 bytes is all that the kernel keeps of a name; it is what ss -p, ps and top print.
@@ -78,7 +78,7 @@ fn keep_only(conn: &OwnedFd, relay: &ChildEnd, setup: &Setup<'_>, parent: Pid) -
 }
 
 /// Serves one connection to its end: in a forked child, or, under --no-fork, in the parent itself.
-pub fn serve(conn: OwnedFd, relay: ChildEnd, setup: &Setup<'_>, waiter: Waiter) -> Ending {
+pub fn serve(conn: Socket, relay: ChildEnd, setup: &Setup<'_>, waiter: Waiter) -> Ending {
     let transport = match setup.tls {
         None => Ok((Transport::plain(conn.as_fd()), None)),
         Some(context) => secure(&conn, &relay, setup, context, &waiter),
@@ -108,7 +108,7 @@ pub fn serve(conn: OwnedFd, relay: ChildEnd, setup: &Setup<'_>, waiter: Waiter) 
 /// The TLS handshake: one deadline for all of it, however slowly the bytes come. Also gives the
 /// client's certificate, where it had to show one.
 fn secure<'fd>(
-    conn: &'fd OwnedFd,
+    conn: &'fd Socket,
     relay: &ChildEnd,
     setup: &Setup<'_>,
     context: &SslContext,
@@ -154,7 +154,7 @@ fn secure<'fd>(
 }
 
 /// Looks at the first byte without taking it; `None` when the client leaves without a word.
-fn first_byte(conn: &OwnedFd, wait: impl Fn(PollFlags) -> Result<(), Ending>) -> Result<Option<u8>, Ending> {
+fn first_byte(conn: &Socket, wait: impl Fn(PollFlags) -> Result<(), Ending>) -> Result<Option<u8>, Ending> {
     let mut first = [0];
     loop {
         wait(PollFlags::POLLIN)?;

@@ -10,7 +10,7 @@
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
 use nix::errno::Errno;
@@ -23,7 +23,7 @@ use super::silence::silence;
 use crate::cli::ServerArgs;
 use crate::error::{During, Result, describe};
 use crate::lesson::{self, PacketInfo};
-use crate::lifecycle::{SocketOption, close, recvfrom, recvmsg, sendmsg, sendto, set_option};
+use crate::lifecycle::{Socket, SocketOption, close, recvfrom, recvmsg, sendmsg, sendto, set_option};
 use crate::limits::Throttle;
 use crate::signal::{ControllingTerminal, Watch};
 
@@ -63,7 +63,7 @@ struct Counts {
 
 pub struct Echo<'a> {
     args: &'a ServerArgs,
-    socket: OwnedFd,
+    socket: Socket,
     signals: Watch,
     terminal: ControllingTerminal,
     local: SocketAddr,
@@ -76,7 +76,7 @@ pub struct Echo<'a> {
 }
 
 impl<'a> Echo<'a> {
-    pub fn new(args: &'a ServerArgs, socket: OwnedFd, signals: Watch, local: SocketAddr) -> Self {
+    pub fn new(args: &'a ServerArgs, socket: Socket, signals: Watch, local: SocketAddr) -> Self {
         let (counts, silences, failures) = Default::default();
         let (terminal, buf) = (ControllingTerminal::look(), vec![0; BUFFER_BYTES]);
         Echo { args, socket, signals, terminal, local, buf, pending: None, counts, silences, failures }
@@ -97,7 +97,7 @@ impl<'a> Echo<'a> {
             let event = if self.pending.is_some() { PollFlags::POLLOUT } else { PollFlags::POLLIN };
             let (signals, socket) = (self.signals.as_fd(), self.socket.as_fd());
             let mut fds = [PollFd::new(signals, PollFlags::POLLIN), PollFd::new(socket, event)];
-            lesson::waits("데이터그램이나 시그널을 기다립니다 (poll)");
+            lesson::remark("데이터그램이나 시그널을 기다립니다 (poll)");
             match poll(&mut fds, PollTimeout::NONE) {
                 Err(Errno::EINTR) => continue,
                 waited => waited.during("poll", self.local)?,

@@ -37,7 +37,7 @@ mod uplink;
 mod wait;
 
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 use nix::sys::prctl;
@@ -50,7 +50,7 @@ use crate::cli::{Mode, ServerArgs};
 use crate::daemon::{self, Side};
 use crate::error::{During, Result};
 use crate::lifecycle::{
-    AcceptError, SocketOption, accept, bind, close, fork, listen, local_address, set_option, socket,
+    AcceptError, Socket, SocketOption, accept, bind, close, fork, listen, local_address, set_option, socket,
 };
 use crate::relay::{self, ParentEnd};
 use crate::tls::KeyLog;
@@ -85,7 +85,7 @@ pub fn run(args: &ServerArgs) -> Result<()> {
 }
 
 /// socket() → bind() → listen(): from here on the kernel takes connections for us.
-fn open_listener(args: &ServerArgs) -> Result<OwnedFd> {
+fn open_listener(args: &ServerArgs) -> Result<Socket> {
     let addr = &args.listen;
     let listener = socket(addr, SockType::Stream, SockFlag::SOCK_NONBLOCK).during("socket", addr)?;
     let options = if args.mode == Mode::Relay { &LISTENER_OPTIONS[..] } else { &LISTENER_OPTIONS[1..] };
@@ -107,7 +107,7 @@ const LISTENER_OPTIONS: [(SocketOption, i32); 5] = [
 ];
 
 /// accept(): a new socket for the newcomer at the head of the queue.
-fn take_newcomer(listener: &OwnedFd) -> std::result::Result<(OwnedFd, SocketAddr), AcceptError> {
+fn take_newcomer(listener: &Socket) -> std::result::Result<(Socket, SocketAddr), AcceptError> {
     accept(listener.as_fd())
 }
 
@@ -115,7 +115,7 @@ fn take_newcomer(listener: &OwnedFd) -> std::result::Result<(OwnedFd, SocketAddr
 ///
 /// When the system has no descriptor or process left, the connection comes back.
 fn hand_to_child(
-    conn: OwnedFd,
+    conn: Socket,
     setup: &child::Setup<'_>,
     forget: impl FnOnce(),
 ) -> std::result::Result<(ParentEnd, Pid), NotStarted> {
@@ -142,11 +142,11 @@ fn hand_to_child(
 struct NotStarted {
     call: &'static str,
     errno: Errno,
-    conn: OwnedFd,
+    conn: Socket,
 }
 
 /// socket() → bind(), and that is all: nobody connects, so there is nothing to listen for or to accept.
-fn open_socket(args: &ServerArgs) -> Result<OwnedFd> {
+fn open_socket(args: &ServerArgs) -> Result<Socket> {
     let addr = &args.listen;
     let socket = socket(addr, SockType::Datagram, SockFlag::SOCK_NONBLOCK).during("socket", addr)?;
     datagram::prepare(socket.as_fd(), addr).during("setsockopt", addr)?;

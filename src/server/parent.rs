@@ -5,7 +5,6 @@
 //! - Manual: epoll(7), signalfd(2)
 
 use std::collections::{BTreeMap, HashMap};
-use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -20,6 +19,7 @@ use super::deliver::LAST_WORDS;
 use crate::cli::ServerArgs;
 use crate::error::{During, Result, describe};
 use crate::lesson;
+use crate::lifecycle::Socket;
 use crate::limits;
 use crate::relay::{Hub, Id, RELAY_MAX_BYTES, Rules};
 use crate::signal::{ControllingTerminal, Watch};
@@ -39,7 +39,7 @@ pub struct Parent<'a> {
     /// Open for as long as the server runs: children write to it, and so does a context made anew.
     pub keylog: Option<KeyLog>,
     /// `None` once the server is stopping.
-    pub listener: Option<OwnedFd>,
+    pub listener: Option<Socket>,
     pub door: Door,
     /// The system had nothing left when it was last asked; one log line an episode.
     pub exhausted: bool,
@@ -70,7 +70,7 @@ impl<'a> Parent<'a> {
         tls: Option<SslContext>,
         keylog: Option<KeyLog>,
         signals: Watch,
-        listener: OwnedFd,
+        listener: Socket,
     ) -> Result<Self> {
         let max_clients = limits::clients_that_fit(args.max_clients, limits::raise_open_files());
         if max_clients < args.max_clients {
@@ -109,7 +109,7 @@ impl<'a> Parent<'a> {
     pub fn run(mut self) -> Result<()> {
         let mut events = [EpollEvent::empty(); EVENTS_A_ROUND];
         while self.stop_by.is_none() || !self.clients.is_empty() {
-            lesson::waits(self.awaited());
+            lesson::remark(self.awaited());
             let count = match self.epoll.wait(&mut events, self.timeout()) {
                 Ok(count) => count,
                 Err(Errno::EINTR) => continue,

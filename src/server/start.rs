@@ -1,7 +1,6 @@
 //! What has to be right before the port opens, and what is done between that and the first accept().
 
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -13,6 +12,7 @@ use crate::cli::{Mode, ServerArgs};
 use crate::daemon::{self, PidFile, User, proc};
 use crate::error::{During, Error, Result, describe, errno_of};
 use crate::lesson;
+use crate::lifecycle::Socket;
 use crate::logging::{self, Sink};
 use crate::relay;
 use crate::signal::Watch;
@@ -28,7 +28,7 @@ pub struct Start {
     pub tls: Option<SslContext>,
     pub keylog: Option<KeyLog>,
     /// The listener; under --udp, the one socket.
-    pub socket: OwnedFd,
+    pub socket: Socket,
 }
 
 /// What serves: the parent of a child a connection, or one process that answers datagrams.

@@ -1,5 +1,8 @@
 //! What travels: each call that gave something, tied to the call that got it.
 
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
 use super::sockets::{Id, Kind as Socket, Sockets, Transfer};
 
 /// What travels along an arrow.
@@ -95,12 +98,13 @@ fn datagrams(sockets: &mut Sockets, ties: &mut Vec<Tie>) {
         all.sort_unstable();
         all
     };
-    let (mut given, got) = (count(|socket| &socket.sent), count(|socket| &socket.taken));
+    // What came is mostly what was sent first: found, and taken out, near the front.
+    let (mut given, got) = (VecDeque::from(count(|socket| &socket.sent)), count(|socket| &socket.taken));
     for (record, receiver, n) in got {
         let found = given.iter().position(|&(_, sender, m)| {
             let (from, to) = (&sockets.all[sender], &sockets.all[receiver]);
             let (sent, taken) = (&from.sent[m], &to.taken[n]);
-            let here = |address: &std::net::SocketAddr| to.local.is_none_or(|local| reaches(local, *address));
+            let here = |address: &SocketAddr| to.local.is_none_or(|local| reaches(local, *address));
             let mine = from.local.is_none_or(|local| taken.address.is_some_and(|address| reaches(local, address)));
             sender != receiver
                 && mine
@@ -109,7 +113,7 @@ fn datagrams(sockets: &mut Sockets, ties: &mut Vec<Tie>) {
                 && sent.data == taken.data
         });
         let Some(found) = found else { continue };
-        let (from, sender, _) = given.remove(found);
+        let Some((from, sender, _)) = given.remove(found) else { continue };
         ties.push(Tie { from, to: record, kind: Kind::Datagram });
         let source = sockets.all[receiver].taken[n].address;
         let known = &mut sockets.all[sender].local;
@@ -118,6 +122,52 @@ fn datagrams(sockets: &mut Sockets, ties: &mut Vec<Tie>) {
 }
 
 /// Whether a socket bound to `local` is the one at `address`; 0.0.0.0 and :: are every address.
-fn reaches(local: std::net::SocketAddr, address: std::net::SocketAddr) -> bool {
+fn reaches(local: SocketAddr, address: SocketAddr) -> bool {
     local.port() == address.port() && (local.ip().is_unspecified() || local.ip() == address.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn transfers(first: usize, lengths: &[u64]) -> Vec<Transfer> {
+        let one = |(n, bytes): (usize, &u64)| Transfer {
+            record: first + n,
+            bytes: *bytes,
+            address: None,
+            data: String::new(),
+        };
+        lengths.iter().enumerate().map(one).collect()
+    }
+
+    fn streamed(sent: &[u64], taken: &[u64]) -> Vec<(usize, usize)> {
+        let mut ties = Vec::new();
+        stream(&transfers(0, sent), &transfers(100, taken), &mut ties);
+        ties.into_iter().map(|tie| (tie.from, tie.to - 100)).collect()
+    }
+
+    #[test]
+    fn bytes_are_tied_by_where_they_stand_in_the_stream() {
+        assert_eq!(streamed(&[5, 3], &[5, 3]), [(0, 0), (1, 1)]);
+        assert_eq!(streamed(&[5, 3], &[8]), [(0, 0), (1, 0)]);
+        assert_eq!(streamed(&[8], &[5, 3]), [(0, 0), (0, 1)]);
+        assert_eq!(streamed(&[4, 4], &[6, 2]), [(0, 0), (1, 0), (1, 1)]);
+        assert_eq!(streamed(&[4], &[]), []);
+        assert_eq!(streamed(&[], &[4]), [], "from somebody whose trace we do not have");
+    }
+
+    #[test]
+    fn packets_are_tied_until_a_record_is_missing() {
+        let mut ties = Vec::new();
+        packets(&transfers(0, &[1, 9, 4]), &transfers(100, &[1, 4]), &mut ties);
+        assert_eq!(ties, [Tie { from: 0, to: 100, kind: Kind::Relay }]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_lengths_are_tied_in_order(sent: Vec<u64>, taken: Vec<u64>) {
+            prop_assert!(streamed(&sent, &taken).is_sorted());
+        }
+    }
 }

@@ -44,10 +44,10 @@ impl Call {
             "recv" | "send" | "recvfrom" | "sendto" | "recvmsg" | "sendmsg" => {
                 let data = match note {
                     "" => self.data().map(readable),
-                    note => Some(note.replace("Handshake ", "")),
+                    note => Some(records(note)),
                 };
                 let peek = self.has(3, "MSG_PEEK").then(|| "MSG_PEEK".to_string());
-                (arg(0), data.into_iter().chain(peek).chain(address()).collect())
+                (arg(0), peek.into_iter().chain(data).chain(address()).collect())
             }
             _ => (arg(0), self.args.iter().skip(1).cloned().collect()),
         };
@@ -84,6 +84,15 @@ fn cut_argument(text: &str, columns: usize) -> String {
         }
     }
     cut(text, columns)
+}
+
+/// `Handshake ServerHello 127 + ChangeCipherSpec 6` as `ServerHello + ChangeCipherSpec`: the call says how long.
+fn records(note: &str) -> String {
+    let record = |record: &str| match record.rsplit_once(' ') {
+        Some((name, length)) if length.bytes().all(|byte| byte.is_ascii_digit()) => name.replacen("Handshake ", "", 1),
+        _ => record.to_string(),
+    };
+    note.split(" + ").map(record).collect::<Vec<_>>().join(" + ")
 }
 
 /// Data that begins with a number (the head of a relay's frame), from where its text begins.
@@ -137,7 +146,7 @@ mod tests {
         assert_eq!(recv.brief("", 16), "recv(6) = 33");
         let frame = call(r#"send(7, "\2\0\0\0%\0\0\0* 손님2 님이"..., 45, MSG_NOSIGNAL) = 45"#);
         assert_eq!(frame.brief("", 80), "send(7, \"…* 손님2 님이\"...) = 45");
-        assert_eq!(recv.brief("Handshake ClientHello 517", 80), "recv(6, ClientHello 517) = 33");
+        assert_eq!(recv.brief("Handshake ClientHello 517", 80), "recv(6, ClientHello) = 33");
         let bind = call(
             r#"bind(3, {sa_family=AF_INET, sin_port=htons(7000), sin_addr=inet_addr("127.0.0.1")}, 16) = -1 EADDRINUSE (Address already in use)"#,
         );

@@ -3,6 +3,8 @@
 //!
 //! - Standard: Content Security Policy Level 3 §2.3.1: only the page's own script runs, whatever a trace holds
 
+use std::collections::BTreeMap;
+
 use openssl::base64::encode_block;
 use openssl::sha::sha256;
 
@@ -57,7 +59,7 @@ fn data(picture: &Picture) -> Json {
     });
     Json::object([
         ("lanes", Json::array(picture.lanes.iter().map(lane))),
-        ("events", Json::array(picture.events.iter().map(|event| self::event(picture, event)))),
+        ("events", Json::array(events(picture))),
         ("changes", Json::array(changes)),
     ])
 }
@@ -66,19 +68,38 @@ fn lane(lane: &Lane) -> Json {
     Json::object([("title", shown(&lane.title)), ("pid", Json::maybe(lane.pid.map(Json::number)))])
 }
 
-fn event(picture: &Picture, event: &Event) -> Json {
+/// Each with the sentence that fits what its descriptor is: the pair between parent and child is no connection.
+fn events(picture: &Picture) -> Vec<Json> {
+    let (mut changes, mut pairs) = (picture.changes.iter().peekable(), BTreeMap::new());
+    let one = |(step, event): (usize, &Event)| {
+        while let Some(change) = changes.next_if(|change| change.step <= step) {
+            if let Some(state) = &change.state {
+                pairs.insert((change.lane, change.fd), state.kind == "u_seq");
+            }
+        }
+        let fd = match &event.what {
+            Doing::Call(made) => made.call.fd(),
+            Doing::Packet(_) => None,
+        };
+        let between_processes = fd.and_then(|fd| pairs.get(&(event.lane, fd)).copied()).unwrap_or_default();
+        self::event(picture, event, fd, between_processes)
+    };
+    picture.events.iter().enumerate().map(one).collect()
+}
+
+fn event(picture: &Picture, event: &Event, fd: Option<i32>, between_processes: bool) -> Json {
     let title = |lane: usize| picture.lanes.get(lane).map(|lane| lane.title.clone()).unwrap_or_default();
     let mut facts = vec![("시각", format!("{} ms", milliseconds(event.at)))];
-    let (call, fd, why) = match &event.what {
+    let (call, why) = match &event.what {
         Doing::Call(made) => {
             facts.extend(facts_of_call(made));
-            let why = words::of(&made.call.name).map_or("", |words| words.why);
-            (made.call.text.clone(), made.call.fd(), why)
+            let why = words::why(&made.call.text, between_processes).unwrap_or_default();
+            (made.call.text.clone(), why)
         }
         Doing::Packet(seen) => {
             facts.extend(facts_of_packet(seen));
             let (from, to) = (seen.packet.from, seen.packet.to);
-            (format!("{from} → {to}  {}", seen.packet.label()), None, why_packet(seen))
+            (format!("{from} → {to}  {}", seen.packet.label()), why_packet(seen))
         }
     };
     facts.extend(event.to.map(|lane| ("가는 곳", title(lane))));

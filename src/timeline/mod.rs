@@ -35,7 +35,8 @@ use std::io::{IsTerminal, Read, Write};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
-pub use self::model::{Doing, Event, Lane, Picture, Place};
+pub use self::call::Call;
+pub use self::model::{Doing, Event, Lane, Made, Picture, Place};
 use self::pcap::{Capture, Unreadable};
 use self::read::Trace;
 use crate::cli::TimelineArgs;

@@ -89,13 +89,30 @@ impl Sockets {
 
     /// What the kernel says fills in what no call has told: the port that connect() or sendto() got.
     pub fn take_state(&mut self, who: Process, state: &State) {
-        let Some(&id) = self.open.get(&(who, state.fd)) else { return };
+        let Some(&id) = self.open.get(&(who, state.fd)) else { return self.adopt(who, state) };
         let socket = &mut self.all[id];
         if socket.kind == Kind::Other || socket.kind == Kind::Packets {
             return;
         }
         socket.local = socket.local.or_else(|| address(&state.local));
         socket.peer = socket.peer.or_else(|| address(&state.peer));
+    }
+
+    /// A descriptor that no call has made is a copy (dup(2)) of one that was: a connection is known by its addresses.
+    fn adopt(&mut self, who: Process, state: &State) {
+        let (Some(local), Some(peer)) = (address(&state.local), address(&state.peer)) else { return };
+        let is_it = |socket: &Socket| {
+            socket.kind == Kind::Stream
+                && socket.peer == Some(peer)
+                && socket.local.is_some_and(|own| {
+                    own.port() == local.port() && (own.ip() == local.ip() || own.ip().is_unspecified())
+                })
+        };
+        let Some(id) = self.all.iter().rposition(is_it) else { return };
+        if !self.open.values().any(|open| *open == id) {
+            self.all[id].end = None; // what seemed to be the last close() was not
+        }
+        self.open.insert((who, state.fd), id);
     }
 
     fn take_failure(&mut self, id: Option<Id>, record: usize, call: &Call) {
@@ -238,3 +255,7 @@ fn address(text: &str) -> Option<SocketAddr> {
     let address: SocketAddr = text.parse().ok()?;
     Some(SocketAddr::new(address.ip().to_canonical(), address.port())).filter(|address| address.port() != 0)
 }
+
+#[cfg(test)]
+#[path = "sockets_tests.rs"]
+mod tests;

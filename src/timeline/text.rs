@@ -204,3 +204,73 @@ fn padded(text: &str, columns: usize) -> String {
     let missing = columns.saturating_sub(columns_of(text));
     format!("{text}{}", " ".repeat(missing))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::timeline::{Call, Made, Place};
+    use proptest::prelude::*;
+
+    fn lanes(count: usize) -> Vec<Lane> {
+        let lane = |n| Lane {
+            place: Place::Child,
+            name: format!("c{n}"),
+            title: format!("자식 c{n}"),
+            pid: Some(100 + n),
+            address: String::new(),
+            color: None,
+        };
+        (0..count as i32).map(lane).collect()
+    }
+
+    fn event(lane: usize, to: Option<usize>, text: &str) -> Event {
+        let call = Call::parse(text).unwrap_or_else(|| panic!("{text}"));
+        let (note, chapter) = (String::new(), String::new());
+        Event { at: 1234, lane, what: Doing::Call(Made { call, note, chapter, took: 0, thread: None }), to, from: None }
+    }
+
+    #[test]
+    fn lines_can_be_had_one_by_one() {
+        let columns = Columns::new(12 + 3 * 24, &lanes(3));
+        assert_eq!(
+            columns.heading().lines().next(),
+            Some("            c0 (100)                c1 (101)                c2 (102)")
+        );
+        for (lane, to, text, line) in [
+            (0, None, "listen(3, 5) = 0", "     1.234  listen(3, 5) = 0        |                       |"),
+            (
+                0,
+                Some(1),
+                "send(3, \"가\", 3, 0) = 3",
+                "     1.234  send(3, \"가\") = 3 ----->|                       |",
+            ),
+            (0, Some(2), "fork() = 102", "     1.234  fork() = 102 ==================================>|"),
+            (2, Some(0), "close(3) = 0", "     1.234  <---------------------------------------------- close(3) = 0"),
+            (
+                1,
+                Some(0),
+                "send(3, \"가나다라마바사\", 21, 0) = 21",
+                "     1.234  <---------------------- send(3, \"가나다라마바사\") = 21",
+            ),
+            (
+                1,
+                Some(2),
+                "send(3, \"가나다라마바사\", 21, 0) = 21",
+                "     1.234  |                       send(3, \"가나…\") = 21 ->|",
+            ),
+        ] {
+            assert_eq!(columns.line(&event(lane, to, text)).to_string(), line);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_is_wider_than_it_may_be(width in 0_usize..150, count in 1_usize..6, lane in 0_usize..8, to: Option<u8>, data in "\\PC{0,30}") {
+            let columns = Columns::new(width, &lanes(count));
+            let data = data.replace(['"', '\\'], "");
+            let send = format!("send(3, \"{data}\", 9, 0) = 9");
+            let line = columns.line(&event(lane, to.map(|to| usize::from(to % 8)), &send));
+            prop_assert!(columns_of(&line.to_string()) <= width);
+        }
+    }
+}

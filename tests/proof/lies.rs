@@ -51,7 +51,6 @@ fn no_lie_about_stage_1_passes() {
 }
 
 #[test]
-#[ignore = "a_failing_bind_… and a_refused_connect_… do not hold yet"]
 fn no_lie_about_a_refused_connect_or_a_failing_bind_passes() {
     both(|form| {
         assert_no_lie_passes(&refused(form));

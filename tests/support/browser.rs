@@ -1,6 +1,6 @@
 //! A page in headless Chromium, driven through its DevTools protocol: over two pipes (file descriptors 3 and
 //! 4, messages ended by NUL), so that it needs no port and no WebSocket.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
@@ -37,11 +37,16 @@ pub struct Page {
 }
 
 impl Page {
-    /// Opens a file and waits until it has been loaded.
-    pub fn open(path: &Path) -> Page {
+    /// Opens a file and waits until it has been loaded. `None`: this system has no browser, nor a package of one
+    /// (Ubuntu); then there is nothing to see, but where every change is tested there has to be one.
+    pub fn open(path: &Path) -> Option<Page> {
         let profile = tempfile::tempdir().unwrap();
         let name = BROWSERS.iter().find(|name| Command::new("which").arg(name).output().unwrap().status.success());
-        let name = name.expect("no Chromium here: `make test-tools` installs it");
+        let Some(name) = name else {
+            assert!(std::env::var_os("CI").is_none(), "no Chromium here: `make test-tools` installs it");
+            eprintln!("skipped: no Chromium here");
+            return None;
+        };
         // The shell moves the pipes to where the browser looks for them.
         let mut command = Command::new("sh");
         command.args(["-c", "exec \"$0\" \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>&1", name]).args(FLAGS);
@@ -63,8 +68,7 @@ impl Page {
         let attach = [("targetId", target["targetId"].clone()), ("flatten", true.into())];
         page.session = Some(page.ask("Target.attachToTarget", attach)["sessionId"].clone());
         eventually("the page", || page.holds("document.readyState === 'complete' && location.protocol === 'file:'"));
-
-        page
+        Some(page)
     }
 
     pub fn ask<const N: usize>(&mut self, method: &str, params: [(&str, JsonValue); N]) -> JsonValue {
