@@ -91,6 +91,14 @@ fn bars(line: &str) -> Vec<usize> {
     line.char_indices().filter(|(_, c)| *c == '|').map(|(at, _)| columns_of(&line[..at])).collect()
 }
 
+/// Where the names of all lanes stand.
+fn lanes(text: &str, count: usize) -> Vec<usize> {
+    let names = ["철수 (", "영희 (", "server (", "c1 (", "c2 ("];
+    let place = |line: &str, name: &str| Some(columns_of(&line[..line.find(name)?]));
+    let all = |line: &str| names[..count].iter().map(|name| place(line, name)).collect::<Option<Vec<usize>>>();
+    text.lines().find_map(all).unwrap_or_else(|| panic!("no {count} lanes:\n{text}"))
+}
+
 #[test]
 fn each_stage_plays_from_its_first_step_to_its_end_and_leaves_nothing() {
     let theatre = Theatre::new();
@@ -112,14 +120,10 @@ fn columns_are_straight_with_hangul_in_them_and_no_line_is_too_long() {
     let theatre = Theatre::new();
     for ((stage, _), columns) in STAGES.iter().flat_map(|stage| [(stage, 100), (stage, 160)]) {
         let text = theatre.plays(stage, columns);
-        let lanes = if *stage == "udp" { 3 } else { 5 };
-        let each = match (columns - 12) / lanes {
-            enough if enough >= 20 => enough,
-            _ => (columns - 12 - 20) / (lanes - 1),
-        };
+        let lanes = lanes(&text, if *stage == "udp" { 3 } else { 5 });
         let mut seen = 0;
         for line in events(&text) {
-            assert!(bars(line).iter().all(|bar| bar % each == 12 % each), "{line}");
+            assert!(bars(line).iter().all(|bar| lanes.contains(bar)), "{lanes:?}: {line}");
             assert!(columns_of(line) <= columns, "{line}");
             seen += bars(line).len();
         }
@@ -205,8 +209,10 @@ fn a_window_that_is_pulled_at_gets_lines_that_fit_from_there_on() {
     assert!(terminal.end().success());
     terminal.shows_somewhere("make timeline STAGE=udp");
     let rows = terminal.rows();
-    let last = rows.iter().find(|row| row.contains("close(3) = 0 ")).unwrap_or_else(|| panic!("{rows:?}"));
-    assert_eq!(bars(last), [12 + 32, 12 + 64], "{last}");
+    let end = rows.iter().position(|row| row.starts_with("── 5.")).unwrap();
+    let lanes = lanes(&rows[end..].join("\n"), 3);
+    let last = rows[end..].iter().find(|row| row.contains("close(3) = 0 ")).unwrap_or_else(|| panic!("{rows:?}"));
+    assert_eq!(bars(last), lanes[1..], "{last}");
     theatre.assert_empty();
 }
 

@@ -8,8 +8,11 @@ use crate::text::escaped;
 const TIME_COLUMNS: usize = 12;
 /// A lane that is narrower than this has no room for a name and a pid.
 const LEAST_COLUMNS: usize = 16;
-/// What the last lane has at least: its calls cannot run on over lanes behind it.
+/// What the last lane has at least, and what it is given where the others keep enough: its calls cannot run on
+/// over lanes behind it.
 const LAST_COLUMNS: usize = 20;
+const LAST_WISH: usize = 40;
+const ENOUGH_COLUMNS: usize = 24;
 /// The shortest arrow that is one: a blank, the shaft, the head.
 const ARROW_COLUMNS: usize = 3;
 
@@ -36,9 +39,11 @@ pub struct Line {
 impl Columns {
     pub fn new(width: usize, lanes: &[Lane]) -> Columns {
         let (room, count) = (width.saturating_sub(TIME_COLUMNS), lanes.len());
+        let before_last = |last: usize| room.saturating_sub(last) / count.saturating_sub(1).max(1);
         let each = match room / count.max(1) {
-            enough if enough >= LAST_COLUMNS => enough,
-            _ => room.saturating_sub(LAST_COLUMNS) / count.saturating_sub(1).max(1),
+            ample if ample >= LAST_WISH => ample,
+            even if even >= LAST_COLUMNS => before_last(LAST_WISH).max(even.min(ENOUGH_COLUMNS)),
+            _ => before_last(LAST_COLUMNS),
         };
         let each = Some(each).filter(|each| *each >= LEAST_COLUMNS && count > 1);
         Columns { width, lanes: lanes.to_vec(), there: vec![true; count], each }
