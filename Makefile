@@ -36,14 +36,19 @@ RUN_CLIENT = $(BIN) client --connect $(SERVER) $(CLIENT_$(STAGE)) $(if $(NAME),-
 # command:package, as Debian and Ubuntu call them
 BUILD_TOOLS = cc:gcc pkg-config:pkg-config
 CERT_TOOLS  = openssl:openssl
-TEST_TOOLS  = strace:strace ss:iproute2 ncat:ncat socat:socat
+LOOK_TOOLS  = strace:strace ss:iproute2
+TEST_TOOLS  = $(LOOK_TOOLS) ncat:ncat socat:socat
+# A page is tested in a browser, and with Hangul in it. Debian has one as a package, Ubuntu has not.
+BROWSER     = { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null || { . /etc/os-release; [ "$$ID" != debian ]; } || echo chromium fonts-nanum
 
 .DEFAULT_GOAL := help
-.PHONY: help run-server run-client step-server step-client start stop status reload logs certs ss strace-server test lint doc clean setup build stage ca build-tools cert-tools test-tools
+.PHONY: help demo timeline run-server run-client step-server step-client start stop status reload logs certs ss strace-server test lint doc clean setup build stage ca build-tools cert-tools look-tools test-tools
 
 help:
 	@echo '사용법: make 타깃 [변수=값 ...]'
 	@echo
+	@echo '  demo           서버와 두 클라이언트의 대화를 호출마다 보여 줍니다. 아무것도 입력하지 않아도 됩니다'
+	@echo '  timeline       같은 대화를 그림으로 그립니다: SVG, HTML, 글. tcpdump로 캡처할 수 있으면 패킷도 그립니다'
 	@echo '  run-server     서버를 실행합니다. STAGE=1 에코, 2 중계, 3 TLS 중계 (기본값), udp UDP 에코'
 	@echo '  run-client     클라이언트를 실행합니다. STAGE는 서버와 같아야 합니다'
 	@echo '  step-server    서버를 실행하되 호출마다 멈추어 설명하고, 키를 누르면 실행합니다'
@@ -64,18 +69,43 @@ help:
 	@echo '  clean          빌드 결과물을 지웁니다 (인증서는 그대로 둡니다)'
 	@echo
 	@echo '변수: STAGE=$(STAGE) LISTEN=$(LISTEN) SERVER=$(SERVER) HOST=$(HOST) NAME=$(NAME) CLIENT=$(CLIENT) ARGS=$(ARGS)'
-	@echo '예:   make run-server STAGE=1     다른 터미널에서   make run-client STAGE=1'
+	@echo '예:   make demo STAGE=1           make timeline STAGE=1'
+	@echo '      make run-server STAGE=1     다른 터미널에서   make run-client STAGE=1'
 	@echo '      make run-client NAME=철수   make run-server ARGS="--max-clients 10"'
 	@echo '      make certs CLIENT=철수      make run-server ARGS="--client-ca certs/ca.pem"'
 
 # In class every call is shown. A student who steps through a handshake may take longer than 10 s.
-LESSON_SERVER = --trace$(if $(filter 3,$(STAGE)), --handshake-timeout 600)
+# What ARGS says itself comes first.
+unless_said   = $(if $(findstring $(firstword $(1)),$(ARGS)),,$(1))
+LESSON_SERVER = $(call unless_said,--trace) $(if $(filter 3,$(STAGE)),$(call unless_said,--handshake-timeout 600))
+
+# Its own conversation, on a port that is free: LISTEN and ARGS are for the others.
+DEMO = $(BIN) demo --stage $(STAGE) $(DEMO_$(STAGE))
+DEMO_3 = --cert certs/server.pem --key certs/server.key --ca certs/ca.pem
+
+demo: stage build $(if $(filter 3,$(STAGE)),certs)
+	$(DEMO)
+
+# One run in three forms. The form for a terminal is shown there.
+RUN     = .run/timeline/stage-$(STAGE)
+PICTURE = $(BIN) timeline $(RUN)/run.trace $$([ ! -s $(RUN)/run.pcap ] || echo --pcap $(RUN)/run.pcap)
+
+timeline: stage build $(if $(filter 3,$(STAGE)),certs)
+	@rm -rf $(RUN)
+	$(DEMO) --fast --keep $(RUN) --capture >/dev/null
+	@for form in svg html txt; do COLUMNS=160 $(PICTURE) -o $(RUN).$$form || exit; done
+	@$(PICTURE)
+	@echo
+	@echo '그림:         $(RUN).svg (슬라이드나 교재에 넣을 그림)'
+	@echo '페이지:       $(RUN).html (브라우저에서 열고 ←, → 키로 한 단계씩 넘깁니다)'
+	@echo '글:           $(RUN).txt'
+	@echo '기록과 패킷:  $(RUN)/'
 
 run-server: stage build $(if $(filter 3,$(STAGE)),certs)
 	$(RUN_SERVER) $(LESSON_SERVER)
 
 run-client: stage $(if $(filter 3,$(STAGE)),ca) build
-	$(RUN_CLIENT) --trace
+	$(RUN_CLIENT) $(call unless_said,--trace)
 
 step-server: stage build $(if $(filter 3,$(STAGE)),certs)
 	$(RUN_SERVER) --step
@@ -98,7 +128,7 @@ logs:
 certs: cert-tools
 	certs/make-certs.sh $(foreach name,$(CLIENT),-c '$(name)') $(foreach host,$(HOSTS),'$(host)')
 
-ss: stage test-tools
+ss: stage look-tools
 ifeq ($(STAGE),udp)
 	@echo 'UDP 소켓: Recv-Q는 아직 읽지 않은 데이터그램이 차지하는 바이트 수입니다. 연결이 없으므로 상대 주소도 없습니다.'
 	ss -ulnp 'sport = :$(PORT)'
@@ -109,7 +139,7 @@ else
 	ss -tnp 'sport = :$(PORT)'
 endif
 
-strace-server: stage build test-tools $(if $(filter 3,$(STAGE)),certs)
+strace-server: stage build look-tools $(if $(filter 3,$(STAGE)),certs)
 	@echo 'strace로 서버를 실행합니다.'
 	@echo '이미 실행 중인 서버를 보려면: sudo strace -f -e trace=%net,%process,close -p $$(pgrep -o -x sockstep)'
 	strace -f -e trace=%net,%process,close $(RUN_SERVER)
@@ -152,8 +182,11 @@ build-tools:
 cert-tools:
 	@$(call ensure,$(CERT_TOOLS))
 
+look-tools:
+	@$(call ensure,$(LOOK_TOOLS))
+
 test-tools:
-	@$(call ensure,$(TEST_TOOLS))
+	@$(call ensure,$(TEST_TOOLS),$(BROWSER))
 
 define ensure
 missing=$$(for pair in $(1); do command -v "$${pair%%:*}" >/dev/null 2>&1 || echo "$${pair##*:}"; done; $(2)); \

@@ -1,6 +1,7 @@
 //! The command line. What a student reads of it is Korean. `values.rs` reads what stands behind
-//! an option, `wrong_use.rs` explains what was refused.
+//! an option, `wrong_use.rs` explains what was refused; `demo.rs` has the options of the demo.
 
+mod demo;
 mod values;
 mod wrong_use;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+pub use self::demo::{DemoArgs, Stage};
 pub use self::values::Target;
 use self::values::{parse_listen, parse_name, parse_positive_seconds, parse_seconds};
 pub use self::wrong_use::explain;
@@ -53,6 +55,10 @@ pub enum Command {
     Stop(ControlArgs),
     #[command(about = "데몬이 인증서와 로그 파일을 다시 열게 합니다 (SIGHUP)", help_template = HELP, override_usage = "sockstep reload --pid-file 파일")]
     Reload(ControlArgs),
+    #[command(about = "--trace로 기록한 호출을 한 장의 그림으로 그립니다", help_template = HELP, override_usage = "sockstep timeline 파일... [--pcap 파일] [-o 결과]")]
+    Timeline(TimelineArgs),
+    #[command(about = "서버와 두 클라이언트의 대화를 처음부터 끝까지 보여 줍니다. 아무것도 입력하지 않아도 됩니다", help_template = HELP, override_usage = "sockstep demo [옵션]")]
+    Demo(DemoArgs),
 }
 
 /// A daemon, by its PID file.
@@ -61,6 +67,27 @@ pub enum Command {
 pub struct ControlArgs {
     #[arg(long, value_name = "파일", help = "데몬을 시작할 때 --pid-file로 지정한 파일")]
     pub pid_file: PathBuf,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "옵션")]
+pub struct TimelineArgs {
+    #[arg(
+        required = true,
+        value_name = "파일",
+        help_heading = "파일",
+        help = "서버와 클라이언트가 --trace=파일로 기록한 파일. 여러 개를 적으면 시간 순서로 합칩니다"
+    )]
+    pub files: Vec<PathBuf>,
+    #[arg(long, value_name = "파일", help = "같은 시간에 `tcpdump -w 파일`로 캡처한 패킷도 함께 그립니다")]
+    pub pcap: Option<PathBuf>,
+    #[arg(
+        short,
+        long,
+        value_name = "결과",
+        help = "결과를 쓸 파일. .svg는 그림, .html은 브라우저에서 한 단계씩 넘겨 보는 페이지, .txt는 글입니다 [기본값: 터미널에 글로]"
+    )]
+    pub output: Option<PathBuf>,
 }
 
 impl Cli {

@@ -24,7 +24,9 @@ pub enum Error {
     PeerGone { peer: String, reason: &'static str, hint: Option<Hint> },
     /// What was asked for is refused, before anything was done.
     Refused { what: String, reason: String, hint: Hint },
-    /// A daemon that did not come up has told its starter why: the words, in full.
+    /// The demo waited for something that did not come.
+    Demo { waited_for: String, reason: String },
+    /// A process that we have started has told us why it failed: the words, in full.
     Told(String),
 }
 
@@ -65,6 +67,7 @@ impl fmt::Display for Error {
             Error::Tls { doing, object, reason, .. } => write!(f, "TLS {doing} ({object}): {reason}"),
             Error::PeerGone { peer, reason, .. } => write!(f, "{peer}: {reason}"),
             Error::Refused { what, reason, .. } => write!(f, "{what}: {reason}"),
+            Error::Demo { waited_for, reason } => write!(f, "demo: waiting for {waited_for}: {reason}"),
             Error::Told(words) => f.write_str(words),
         }
     }
@@ -82,6 +85,10 @@ impl Error {
             }
             Error::File { hint, .. } | Error::Refused { hint, .. } => Some(hint.clone()),
             Error::Tls { hint, .. } | Error::PeerGone { hint, .. } => hint.clone(),
+            Error::Demo { .. } => Some(
+                "`sockstep demo --keep 디렉터리`로 다시 실행하면 어느 호출까지 했는지 디렉터리의 run.trace에 남습니다."
+                    .into(),
+            ),
             Error::Told(_) => None,
         }
     }

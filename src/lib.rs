@@ -34,3 +34,7 @@ pub mod relay;
 pub mod server;
 // The other side of the conversation.
 pub mod client;
+// A recorded run as one picture: for a terminal, for slides, for a browser.
+pub mod timeline;
+// A conversation that plays itself, with every call of it.
+pub mod demo;

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use sockstep::cli::{Cli, Command, explain};
-use sockstep::{client, daemon, logging, server, signal};
+use sockstep::{client, daemon, demo, logging, server, signal, timeline};
 
 const FINE: u8 = 0;
 const FAILED: u8 = 1;
@@ -31,6 +31,8 @@ fn main() -> ExitCode {
         Command::Status(args) => daemon::status(&args.pid_file),
         Command::Stop(args) => daemon::stop(&args.pid_file),
         Command::Reload(args) => daemon::reload(&args.pid_file),
+        Command::Timeline(args) => timeline::run(&args),
+        Command::Demo(args) => demo::run(&args).map(|()| FINE),
     };
     match result {
         Ok(code) => ExitCode::from(code),

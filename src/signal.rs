@@ -34,6 +34,11 @@ impl Watch {
         Watch::over(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGTSTP, Signal::SIGHUP])
     }
 
+    /// Of who has started others and must end them before it goes. Ctrl-Z stops all of them, as ever.
+    pub fn for_demo() -> nix::Result<Watch> {
+        Watch::over(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP])
+    }
+
     /// Resets what the starter left behind (a blocked mask, SIGCHLD ignored) and blocks `signals`.
     ///
     /// A SIGHUP that nohup(1) has set to be ignored stays ignored.

@@ -21,9 +21,12 @@ fn every_option_stands_in_a_table_with_its_default() {
     cli.build();
     for role in cli.get_subcommands() {
         for option in role.get_arguments().filter(|option| option.get_id() != "help") {
-            let long = option.get_long().unwrap();
-            let row = readme.lines().find(|line| line.starts_with('|') && line.contains(&format!("--{long}")));
-            let row = row.unwrap_or_else(|| panic!("--{long} is in no table"));
+            let name = match option.get_long() {
+                Some(long) => format!("--{long}"),
+                None => role.get_name().to_string() + " 파일", // what stands behind the command without an option
+            };
+            let row = readme.lines().find(|line| line.starts_with('|') && line.contains(&name));
+            let row = row.unwrap_or_else(|| panic!("{name} is in no table"));
             for default in option.get_default_values().iter().filter(|_| option.get_action().takes_values()) {
                 let cell = format!("| {} |", default.to_str().unwrap());
                 assert!(row.ends_with(&cell), "{cell} in: {row}");
@@ -89,4 +92,104 @@ fn its_examples_end_as_shown() {
     let _first = relay.join();
     let greeting = relay.connect().line();
     assert!(readme.contains(&format!("```text\n{greeting}\n")), "{greeting}");
+}
+
+// The demo at the top ------------------------------------------------------------------------------
+
+/// Columns of the time, and of a lane, in the 100 columns of the page.
+const TIME: usize = 12;
+const LANE: usize = 17;
+const LANES: usize = 5;
+
+/// Where `…` stands alone, whole steps are left out; the others are as the demo shows them, lane by lane: what
+/// happens in two processes at the same time has no order.
+#[test]
+fn it_opens_with_what_the_demo_shows() {
+    let readme = read("README.md");
+    let (before, rest) = readme.split_once("```console\n$ make demo STAGE=1\n```\n\n```text\n").unwrap();
+    assert!(!before.contains("\n## "), "the demo stands before the first chapter");
+    let shown = rest.split("```").next().unwrap().trim_end();
+    assert!(shown.lines().all(|line| columns_of(line) <= 100));
+    let done = run(Command::new(BIN).args(["demo", "--stage", "1"]).env("COLUMNS", "100"), b"");
+    assert_eq!((done.code(), done.err.as_str()), (0, ""));
+    let text = done.text();
+    let played: Vec<&str> = text.trim_end().split("\n\n").collect();
+    let (mut next, mut left_out) = (0, false);
+    for part in shown.split("\n\n") {
+        if part == "…" {
+            left_out = true;
+            continue;
+        }
+        let is_it = |step: &&str| step.lines().next() == part.lines().next();
+        let skipped = played[next..].iter().position(is_it).unwrap_or_else(|| panic!("not in the demo: {part}"));
+        assert_eq!(skipped > 0, left_out, "left out before: {part}");
+        let step = played[next + skipped];
+        assert_eq!(Told::of(part), Told::of(step), "{part}\n\n{step}");
+        (next, left_out) = (next + skipped + 1, false);
+    }
+    assert_eq!(next, played.len(), "its end is shown");
+}
+
+/// A step as far as it is the same each time.
+#[derive(Debug, Default, PartialEq)]
+struct Told {
+    /// The words over it, and the names of the lanes.
+    words: Vec<String>,
+    /// What happens in each lane, and where the arrow leads.
+    lanes: [Vec<(String, Option<usize>)>; LANES],
+}
+
+impl Told {
+    fn of(step: &str) -> Told {
+        let mut told = Told::default();
+        for line in step.lines() {
+            match line.get(..TIME).filter(|time| time.trim().parse::<f64>().is_ok()) {
+                None => told.words.push(same_each_time(line)),
+                Some(_) => {
+                    let (lane, text, to) = event(&line[TIME..]);
+                    told.lanes[lane].push((same_each_time(&text), to));
+                }
+            }
+        }
+        told
+    }
+}
+
+/// The lane, the text, and the lane to which an arrow leads.
+fn event(line: &str) -> (usize, String, Option<usize>) {
+    let bare = line.trim_start_matches([' ', '|']);
+    let start = columns_of(line) - columns_of(bare);
+    let body = bare.trim_end_matches([' ', '|']);
+    if body.starts_with('<') {
+        let text = body.trim_start_matches(['<', '-']).trim_start();
+        let at = start + columns_of(body) - columns_of(text);
+        return (at / LANE, text.into(), Some(start / LANE));
+    }
+    let Some(shaft) = body.strip_suffix('>').filter(|_| !body.contains("> ")) else {
+        return (start / LANE, body.into(), None);
+    };
+    let text = shaft.trim_end_matches(['-', '=']).trim_end();
+    (start / LANE, text.into(), Some((start + columns_of(body)) / LANE))
+}
+
+/// Without pids and ports, which are others each time.
+fn same_each_time(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) =
+        ["127.0.0.1:", "fork() = ", " ("].iter().filter_map(|mark| Some(rest.find(mark)? + mark.len())).min()
+    {
+        let (before, after) = rest.split_at(at);
+        let digits = after.len() - after.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let number = &after[..digits];
+        out.push_str(before);
+        out.push_str(if digits > 1 { "N" } else { number });
+        rest = after[digits..].trim_start_matches('…');
+    }
+    // The names of the lanes stand as far apart as the numbers are short.
+    (out + rest).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn columns_of(text: &str) -> usize {
+    text.chars().map(sockstep::text::width).sum()
 }

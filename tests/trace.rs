@@ -65,7 +65,7 @@ fn without_it_nothing_is_told() {
 fn a_failed_call_is_told_with_its_errno() {
     let done = run(&mut client(&["--trace", "--connect", "127.0.0.1:1"]), b"");
     let calls = calls_of(&done.err, "client");
-    assert_eq!(names(&calls), ["socket", "connect"]);
+    assert_eq!(names(&calls), ["socket", "connect", "close"]);
     assert!(calls[1].ends_with(" = -1 ECONNREFUSED (Connection refused)   notes/07-connect.md"), "{calls:?}");
 }
 

@@ -83,6 +83,13 @@ fn wrong_use_is_named_and_explained() {
         (&["server", "--listen"], &["값이 필요한 옵션입니다: --listen"]),
         (&["server", "--tls", "--tls"], &["한 번만 쓸 수 있는 옵션입니다: --tls"]),
         (&["server", "--backlog", "x"], &["--backlog", "'x'", "수를 적으십시오"]),
+        (
+            &["timeline"],
+            &["필요한 옵션이 빠졌습니다: <파일>...", "사용법: sockstep timeline 파일... [--pcap 파일] [-o 결과]"],
+        ),
+        (&["demo", "--stage", "4"], &["--stage", "'4'", "쓸 수 있는 값: 1, 2, 3, udp"]),
+        (&["demo", "--stage", "3"], &["--cert <파일>, --key <파일>, --ca <파일>", "사용법: sockstep demo [옵션]"]),
+        (&["demo", "--capture"], &["필요한 옵션이 빠졌습니다: --keep <디렉터리>"]),
         (&["serve"], &["'serve'"]),
         (&["server", "7000"], &["'7000'"]),
         (&[], &[]),
@@ -135,6 +142,8 @@ fn help_is_korean_and_names_every_option() {
         (&["status", "--help"], cli.find_subcommand("status").unwrap()),
         (&["stop", "--help"], cli.find_subcommand("stop").unwrap()),
         (&["reload", "--help"], cli.find_subcommand("reload").unwrap()),
+        (&["timeline", "--help"], cli.find_subcommand("timeline").unwrap()),
+        (&["demo", "--help"], cli.find_subcommand("demo").unwrap()),
     ] {
         let done = sockstep(args);
         assert_eq!((done.code(), done.err.as_str()), (0, ""));
@@ -149,7 +158,8 @@ fn help_is_korean_and_names_every_option() {
         let options: Vec<_> = command.get_arguments().filter_map(|option| option.get_long()).collect();
         assert!(options.contains(&"help"));
         for option in options {
-            let line = help.lines().find(|line| line.contains(&format!("--{option} ")));
+            let named = [format!("--{option} "), format!("--{option}[=")]; // with or without a value that may be left out
+            let line = help.lines().find(|line| named.iter().any(|named| line.contains(named)));
             assert!(line.is_some_and(|line| line.contains(is_hangul)), "{option} in: {help}");
         }
     }
@@ -246,6 +256,12 @@ fn make_with(args: &[&str], path: &str) -> Finished {
     run(&mut command, b"")
 }
 
+/// The packages of a browser, where there are any.
+fn browser() -> &'static str {
+    let system = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    if system.lines().any(|line| line == "ID=debian") { " chromium fonts-nanum" } else { "" }
+}
+
 /// A machine that has `commands` and nothing else: each a script that says how it was called.
 fn bare_machine(commands: &[(&str, &str)]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
@@ -271,7 +287,7 @@ fn make_installs_what_is_missing_after_saying_so() {
         let path = machine.path().to_str().unwrap();
         let done = make_with(&["setup"], path);
         let said = done.text();
-        for packages in ["gcc libc6-dev pkg-config libssl-dev", "openssl", "strace ncat socat"] {
+        for packages in ["gcc libc6-dev pkg-config libssl-dev", "openssl", &format!("strace ncat socat{}", browser())] {
             let steps = format!(
                 "필요한 패키지를 설치합니다: {packages}\n{sudo}apt-get update -q\n\
                  {sudo}apt-get install -q -y --no-install-recommends {packages}\n"
@@ -288,7 +304,10 @@ fn make_names_what_is_missing_where_it_cannot_install_it() {
     let done = make_with(&["test-tools"], no_apt.path().to_str().unwrap());
     assert_ne!(done.code(), 0);
     assert!(
-        done.err.contains("apt-get이 없어 필요한 패키지를 설치할 수 없습니다. 직접 설치하십시오: iproute2 socat"),
+        done.err.contains(&format!(
+            "apt-get이 없어 필요한 패키지를 설치할 수 없습니다. 직접 설치하십시오: iproute2 socat{}\n",
+            browser()
+        )),
         "{}",
         done.err
     );
@@ -304,7 +323,7 @@ fn make_names_what_is_missing_where_it_cannot_install_it() {
 fn make_alone_names_every_public_target() {
     let makefile = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Makefile")).unwrap();
     let phony = makefile.lines().find_map(|line| line.strip_prefix(".PHONY: ")).unwrap();
-    let parts_of_others = ["help", "stage", "ca", "build", "build-tools", "cert-tools", "test-tools"];
+    let parts_of_others = ["help", "stage", "ca", "build", "build-tools", "cert-tools", "look-tools", "test-tools"];
     let done = make(&[]);
     assert_eq!((done.code(), done.err.as_str()), (0, ""));
     let help = done.text();
@@ -318,7 +337,7 @@ fn make_alone_names_every_public_target() {
 #[test]
 fn make_refuses_a_stage_that_does_not_exist_before_it_does_anything() {
     for stage in ["9", "0", "12", "UDP", ""] {
-        for target in ["run-server", "run-client", "ss"] {
+        for target in ["run-server", "run-client", "ss", "demo", "timeline"] {
             let done = make(&[target, &format!("STAGE={stage}")]);
             assert_ne!(done.code(), 0);
             assert_eq!(done.text(), "");
@@ -336,20 +355,41 @@ fn make_runs_each_stage_with_its_flags() {
         ("2", relay.to_string(), ""),
         ("3", format!("{relay} {tls}"), "--tls --ca certs/ca.pem"),
     ] {
+        // A student who steps through the handshake is given time.
+        let patience = if stage == "3" { " --handshake-timeout 600" } else { "" };
         let stage = format!("STAGE={stage}");
-        assert_runs(&["-n", "run-server", &stage], &format!("sockstep server {flags} --listen 127.0.0.1:7000"));
+        let server = format!("sockstep server {flags} --listen 127.0.0.1:7000");
+        assert_runs(&["-n", "run-server", &stage], &format!("{server} --trace{patience}"));
+        assert_runs(&["-n", "step-server", &stage], &format!("{server} --step"));
         let name = if client.is_empty() { "--name '철수'".to_string() } else { format!("{client} --name '철수'") };
-        assert_runs(
-            &["-n", "run-client", "NAME=철수", &stage],
-            &format!("sockstep client --connect 127.0.0.1:7000 {name}"),
-        );
+        let client = format!("sockstep client --connect 127.0.0.1:7000 {name}");
+        assert_runs(&["-n", "run-client", "NAME=철수", &stage], &format!("{client} --trace"));
+        assert_runs(&["-n", "step-client", "NAME=철수", &stage], &format!("{client} --step"));
     }
-    assert_runs(&["-n", "run-server", "STAGE=udp"], "sockstep server --udp --listen 127.0.0.1:7000");
-    assert_runs(&["-n", "run-client", "STAGE=udp"], "sockstep client --connect 127.0.0.1:7000 --udp");
+    assert_runs(&["-n", "run-server", "STAGE=udp"], "sockstep server --udp --listen 127.0.0.1:7000 --trace");
+    assert_runs(&["-n", "run-client", "STAGE=udp"], "sockstep client --connect 127.0.0.1:7000 --udp --trace");
     assert_runs(&["-n", "ss", "STAGE=udp", "LISTEN=0.0.0.0:7100"], "ss -ulnp 'sport = :7100'");
     assert_runs(&["-n", "ss"], "ss -tnp 'sport = :7000'");
-    assert_runs(&["-n", "run-server"], &format!("sockstep server {relay} {tls} --listen 127.0.0.1:7000"));
-    assert_runs(&["-n", "run-server", "STAGE=1", "ARGS=--no-fork", "LISTEN=[::1]:7"], "--listen [::1]:7 --no-fork");
+    let default = format!("sockstep server {relay} {tls} --listen 127.0.0.1:7000 --trace --handshake-timeout 600");
+    assert_runs(&["-n", "run-server"], &default);
+    assert_runs(
+        &["-n", "run-server", "STAGE=1", "ARGS=--no-fork", "LISTEN=[::1]:7"],
+        "--listen [::1]:7 --no-fork --trace",
+    );
+}
+
+#[test]
+fn make_plays_the_demo_and_draws_it() {
+    assert_runs(&["-n", "demo", "STAGE=1"], "sockstep demo --stage 1");
+    assert_runs(&["-n", "demo", "STAGE=udp"], "sockstep demo --stage udp");
+    let tls = "sockstep demo --stage 3 --cert certs/server.pem --key certs/server.key --ca certs/ca.pem";
+    assert_runs(&["-n", "demo"], tls);
+    assert!(make(&["-n", "demo"]).text().contains("certs/make-certs.sh"));
+    let timeline = make(&["-n", "timeline", "STAGE=2"]).text();
+    let parts = ["demo --stage 2  --fast --keep .run/timeline/stage-2 --capture", ".run/timeline/stage-2.html"];
+    for part in parts.iter().chain(&["for form in svg html txt", "-o .run/timeline/stage-2.$form"]) {
+        assert!(timeline.contains(part), "no {part:?} in: {timeline}");
+    }
 }
 
 #[test]

@@ -50,3 +50,14 @@ fn two_threads_may_change_places_only_while_the_first_has_not_told_its_call() {
         assert_eq!(compare(&pair.trace().unwrap(), &pair.strace().unwrap()).is_ok(), same, "written at {written}");
     }
 }
+
+#[test]
+fn the_notes_say_what_may_differ() {
+    let notes = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("notes/14-watching.md");
+    let notes = std::fs::read_to_string(notes).unwrap();
+    for row in &ALLOWED {
+        assert!(notes.contains(&format!("\n- {}\n", row.korean)), "not in the notes: {}", row.korean);
+    }
+    let list = notes.split("(`tests/proof/allowed.rs`).").nth(1).unwrap().split("\n\n").nth(1).unwrap();
+    assert_eq!(list.lines().count(), ALLOWED.len(), "the notes list more than may differ");
+}

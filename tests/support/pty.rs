@@ -24,7 +24,7 @@ pub struct Terminal {
     tty: File,
     before: Termios,
     columns: u16,
-    _master: Box<dyn MasterPty + Send>,
+    master: Box<dyn MasterPty + Send>,
 }
 
 impl Terminal {
@@ -50,7 +50,15 @@ impl Terminal {
         });
         let keyboard = pair.master.take_writer().unwrap();
         let child = pair.slave.spawn_command(CommandBuilder::from_argv(command.iter().map(Into::into).collect()));
-        Terminal { child: child.unwrap(), keyboard, screen, tty, before, columns: cols, _master: pair.master }
+        Terminal { child: child.unwrap(), keyboard, screen, tty, before, columns: cols, master: pair.master }
+    }
+
+    /// Somebody pulls at the window: the kernel and the screen have another size from here on.
+    pub fn resize(&mut self, (rows, cols): (u16, u16)) {
+        let [height, width] = [rows, cols].map(|n| NonZeroU16::new(n).unwrap());
+        self.screen.lock().unwrap().screen_mut().set_size(height, width);
+        self.master.resize(PtySize { rows, cols, ..PtySize::default() }).unwrap();
+        self.columns = cols;
     }
 
     pub fn press(&mut self, keys: &str) {
