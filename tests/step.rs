@@ -260,6 +260,7 @@ fn sigterm_ends_a_server_whoever_asks() {
 fn sigterm_for_a_child_at_its_question_ends_that_child_alone() {
     let (mut terminal, _peer) = child_at_its_question();
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(last_to_ask(&terminal)), Signal::SIGTERM).unwrap();
+    eventually("a question of the parent", || terminal.is_asked("") == "server");
     assert_eq!(terminal.step_to("recv(7, "), "server");
     terminal.shows_somewhere("close(6) = 0"); // the child's, unasked
     terminal.press("q");
