@@ -85,12 +85,13 @@ fn wrong_use_is_named_and_explained() {
         (&["server", "--backlog", "x"], &["--backlog", "'x'", "수를 적으십시오"]),
         (
             &["timeline"],
-            &["필요한 옵션이 빠졌습니다: <파일>...", "사용법: sockstep timeline 파일... [--pcap 파일] [-o 결과]"],
+            &["필요한 값이 빠졌습니다: <파일>...", "사용법: sockstep timeline 파일... [--pcap 파일] [-o 결과]"],
         ),
         (&["demo", "--stage", "4"], &["--stage", "'4'", "쓸 수 있는 값: 1, 2, 3, udp"]),
         (&["demo", "--stage", "3"], &["--cert <파일>, --key <파일>, --ca <파일>", "사용법: sockstep demo [옵션]"]),
         (&["demo", "--capture"], &["필요한 옵션이 빠졌습니다: --keep <디렉터리>"]),
-        (&["serve"], &["'serve'"]),
+        (&["serve"], &["'serve'. 비슷한 명령: server"]),
+        (&["server", "--trce"], &["'--trce'. 비슷한 옵션: --trace"]),
         (&["server", "7000"], &["'7000'"]),
         (&[], &[]),
     ] {
