@@ -37,8 +37,9 @@ static SPEAKER_PID: AtomicI32 = AtomicI32::new(0);
 /// From here on this process is the child of connection `id` in the log.
 pub fn become_child(id: u32, relay: BorrowedFd<'_>) {
     CONNECTION.store(id, Ordering::Relaxed);
-    hand_over_through(relay.as_raw_fd());
+    let parents = hand_over_through(relay.as_raw_fd());
     lesson::become_child(id);
+    drop(parents); // syslog's socket, if it was that: now its end is told as this child's
 }
 
 /// Sets the log up: `level` unless RUST_LOG says otherwise.

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use sockstep::cli::{Cli, Command, explain};
-use sockstep::{client, daemon, demo, logging, server, timeline};
+use sockstep::{client, daemon, demo, logging, server, signal, timeline};
 
 const FINE: u8 = 0;
 const FAILED: u8 = 1;
@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli.command,
         Err(error) => return refuse(&error),
     };
+    signal::survive_full_files();
     let failed = if matches!(command, Command::Status(_)) { STATUS_UNKNOWN } else { FAILED };
     let result = match command {
         Command::Server(args) => {

@@ -53,7 +53,6 @@ impl Watch {
             }
         }
         dispose(Signal::SIGPIPE, SigHandler::SigIgn)?;
-        dispose(Signal::SIGXFSZ, SigHandler::SigIgn)?; // a log file that has reached `ulimit -f`: EFBIG will do
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&ours), None)?;
         SignalFd::with_flags(&ours, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map(Watch)
     }
@@ -82,6 +81,11 @@ impl AsFd for Watch {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+/// A file of ours that has reached `ulimit -f`, the log or the trace, is no reason to die: EFBIG will do.
+pub fn survive_full_files() {
+    let _ = dispose(Signal::SIGXFSZ, SigHandler::SigIgn); // an ignored signal cannot be refused
 }
 
 /// Ends this process by `signal`, as if it had never been caught: so the shell sees what happened.

@@ -303,3 +303,23 @@ fn without_a_log_file_the_log_goes_to_syslog_and_follows_it_when_it_is_started_a
     }
     assert_eq!(home.control("stop").code(), 0);
 }
+
+#[test]
+fn a_child_of_a_daemon_that_logs_to_syslog_tells_its_calls_as_its_own() {
+    let Some(_alone) = without_syslog(true) else { return };
+    let _syslog = Syslog::listen();
+    let home = Home::new();
+    let mut command = syslog_command(&home, &[&format!("--trace={}", home.text("trace"))]);
+    let daemon = Daemon::from_command(&home, command.env("RUST_LOG", "sockstep::calls=trace"));
+    let mut peer = daemon.connect();
+    peer.send("안녕\n");
+    assert_eq!(peer.line(), "안녕");
+    drop(peer);
+    daemon.wait_for_children(0);
+    assert_eq!(home.control("stop").code(), 0);
+    let trace = home.read("trace");
+    let records: Vec<Vec<&str>> = trace.lines().map(|line| line.split('\t').collect()).collect();
+    let of_child = records.iter().find(|record| record.get(1) == Some(&"c1")).unwrap();
+    assert_eq!(of_child[3], "fork() = 0");
+    assert!(records.iter().all(|record| record.get(2) != Some(&of_child[2]) || record[1] == "c1"), "{trace}");
+}

@@ -219,6 +219,23 @@ fn a_log_file_that_is_a_link_is_not_followed_by_root_on_the_way_to_a_user() {
 }
 
 #[test]
+fn a_trace_file_that_is_a_link_is_not_followed_either() {
+    let Some(_) = nobody() else { return };
+    let home = Home::new();
+    fs::write(home.path("precious"), "mine\n").unwrap();
+    std::os::unix::fs::symlink(home.path("precious"), home.path("link")).unwrap();
+    let link = home.text("link");
+    let trace = format!("--trace={link}");
+    let done = run(Command::new(BIN).args(["server", "--listen", "127.0.0.1:0", "--user", "nobody", &trace]), b"");
+    assert_eq!((done.code(), done.text().as_str()), (1, ""));
+    let why = format!("sockstep: trace file {link}: is a symbolic link: refused under --user\n힌트: ");
+    assert!(done.err.starts_with(&why), "{}", done.err);
+    assert_eq!(fs::read_to_string(home.path("precious")).unwrap(), "mine\n");
+    Server::start(&["--user", "root", &trace]);
+    assert!(fs::read_to_string(home.path("precious")).unwrap().starts_with("mine\n# sockstep-trace 1 "));
+}
+
+#[test]
 fn a_pid_file_in_roots_folder_is_emptied_at_the_end_and_removed_by_stop() {
     let Some(_) = nobody() else { return };
     let home = Home::new(); // root's own: nobody may pass, and no more

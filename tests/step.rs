@@ -6,9 +6,10 @@ mod pty;
 mod support;
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
 use pty::Terminal;
@@ -187,21 +188,129 @@ fn q_and_ctrl_c_end_well_wherever_they_are_pressed() {
     }
 }
 
-#[test]
-fn a_child_that_is_killed_at_its_question_leaves_the_terminal_to_the_others() {
+/// A client's question about a call, with a connection that has been made before it.
+fn client_at(call: &str) -> (Terminal, Option<TcpStream>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    let mut terminal = Terminal::run((500, 160), &[BIN, "client", "--step", "--connect", &addr]);
+    if call == "connect(" {
+        terminal.step_to(call);
+        return (terminal, None);
+    }
+    terminal.step_to("fcntl(3, F_GETFL)");
+    terminal.press("n");
+    let mut peer = listener.accept().unwrap().0;
+    terminal.shows_somewhere("] … 서버가 데이터를 보내기를 기다립니다 (poll)");
+    match call {
+        "recv(" => std::io::Write::write_all(&mut peer, b"hello\n").unwrap(),
+        _ => terminal.press("hello\r"),
+    }
+    terminal.is_asked(call);
+    (terminal, Some(peer))
+}
+
+/// The number of the last process that has asked.
+fn last_to_ask(terminal: &Terminal) -> i32 {
+    let row = terminal.rows().into_iter().rfind(|row| row.contains("] 다음 호출: ")).unwrap();
+    row.split(['[', ' ', ']']).nth(2).unwrap().parse().unwrap()
+}
+
+/// A server whose child is at a question.
+fn child_at_its_question() -> (Terminal, TcpStream) {
     let (mut terminal, addr) = server(&[]);
     terminal.step_to("getsockname(");
-    let _peer = TcpStream::connect(addr).unwrap();
+    let peer = TcpStream::connect(addr).unwrap();
     terminal.step_to("close_range(");
     while terminal.is_asked("") == "server" {
         terminal.press("\r");
     }
-    let row = terminal.rows().into_iter().rfind(|row| row.starts_with("[c1 ")).unwrap();
-    let pid: i32 = row.split(['[', ' ', ']']).nth(2).unwrap().parse().unwrap();
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    (terminal, peer)
+}
+
+#[test]
+fn a_signal_that_ends_a_client_is_heard_while_it_asks() {
+    for call in ["connect(", "send(", "recv("] {
+        for signal in [Signal::SIGTERM, Signal::SIGINT] {
+            let (mut terminal, _peer) = client_at(call);
+            terminal.signal(signal);
+            assert!(!terminal.end().success(), "{signal} at {call}");
+            terminal.assert_given_back();
+        }
+    }
+}
+
+#[test]
+fn sigterm_ends_a_server_whoever_asks() {
+    let (mut starting, _) = server(&[]);
+    starting.is_asked("socket(");
+    let (mut accepting, addr) = server(&[]);
+    accepting.step_to("getsockname(");
+    let _peer = TcpStream::connect(addr).unwrap();
+    accepting.step_to("accept4(");
+    let (mut serving, _other) = child_at_its_question();
+    for (terminal, ends_well) in [(&mut starting, false), (&mut accepting, true), (&mut serving, true)] {
+        terminal.signal(Signal::SIGTERM);
+        assert_eq!(terminal.end().success(), ends_well);
+        terminal.assert_given_back();
+    }
+    assert!(serving.rows().iter().all(|row| !row.contains("did not end in time")));
+}
+
+#[test]
+fn sigterm_for_a_child_at_its_question_ends_that_child_alone() {
+    let (mut terminal, _peer) = child_at_its_question();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(last_to_ask(&terminal)), Signal::SIGTERM).unwrap();
+    assert_eq!(terminal.step_to("recv(7, "), "server");
+    terminal.shows_somewhere("close(6) = 0"); // the child's, unasked
+    terminal.press("q");
+    assert!(terminal.end().success());
+    terminal.assert_given_back();
+}
+
+#[test]
+fn sighup_at_a_question_is_heard_when_it_has_been_answered() {
+    let (mut terminal, addr) = server(&["--mode", "relay"]);
+    terminal.step_to("getsockname(");
+    let _peer = TcpStream::connect(addr).unwrap();
+    terminal.step_to("accept4(");
+    terminal.signal(Signal::SIGHUP);
+    terminal.press("s");
+    terminal.shows_somewhere("대기열  1 / 4096");
+    let before = terminal.questions();
+    terminal.press("\r");
+    eventually("the next question", || terminal.questions() > before);
+    terminal.press("q");
+    assert!(terminal.end().success());
+    terminal.assert_given_back();
+}
+
+#[test]
+fn a_server_that_is_killed_leaves_no_child_at_its_question() {
+    let (mut terminal, _peer) = child_at_its_question();
+    let child = last_to_ask(&terminal);
+    terminal.signal(Signal::SIGKILL);
+    assert!(!terminal.end().success());
+    eventually("the child's end", || !is_running(child));
+    terminal.assert_given_back();
+}
+
+#[test]
+fn a_child_that_is_killed_at_its_question_leaves_the_terminal_to_the_others() {
+    let (mut terminal, _peer) = child_at_its_question();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(last_to_ask(&terminal)), Signal::SIGKILL).unwrap();
     eventually("a question of the parent", || terminal.is_asked("") == "server");
     assert_eq!(terminal.step_to("recv(7, "), "server"); // the relay's end
     terminal.press("q");
+    assert!(terminal.end().success());
+    terminal.assert_given_back();
+}
+
+#[test]
+fn a_child_that_is_killed_at_its_question_leaves_the_terminal_as_it_was() {
+    let (mut terminal, _peer) = child_at_its_question();
+    let child = nix::unistd::Pid::from_raw(last_to_ask(&terminal));
+    nix::sys::signal::kill(child, Signal::SIGSTOP).unwrap(); // it hears nothing any more
+    terminal.signal(Signal::SIGTERM);
     assert!(terminal.end().success());
     terminal.assert_given_back();
 }
@@ -289,6 +398,65 @@ fn a_script_with_a_wrong_key_is_refused_before_anything_is_done() {
         "{}",
         refused.err
     );
+}
+
+#[test]
+fn what_nobody_reads_in_time_stops_no_server_and_is_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = script(&dir, "c\n");
+    let (reader, writer) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
+    let mut reader = fs::File::from(reader);
+    let mut command = Command::new(BIN);
+    command.args(["server", "--listen", "127.0.0.1:0", "--step-script", &keys]);
+    let mut child = command.stdout(Stdio::piped()).stderr(writer).spawn().unwrap();
+    drop(command); // and with it our copy of the writing end
+    let mut ready = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+    let addr = ready.split("에서").next().unwrap().to_string();
+    let mut peer = Peer::new(TcpStream::connect(addr).unwrap());
+    let mut echo = |n: usize| {
+        peer.send(format!("{n}\n"));
+        assert_eq!(peer.line(), n.to_string());
+    };
+    (0..1000).for_each(&mut echo);
+    let mut said = vec![0; 1 << 16];
+    let n = reader.read(&mut said).unwrap();
+    said.truncate(n);
+    echo(1000);
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), Signal::SIGTERM).unwrap();
+    reader.read_to_end(&mut said).unwrap();
+    assert!(child.wait().unwrap().success());
+    let said = String::from_utf8(said).unwrap();
+    assert!(said.contains(" lines lost: they were not read in time)\n"), "{said}");
+    assert!(said.contains("send(6, \"1000\\n\", 5, MSG_NOSIGNAL) = 5"), "{said}");
+}
+
+#[test]
+fn a_script_may_come_through_a_pipe_and_is_not_without_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let client = |script: &str| {
+        run(&mut without_terminal(&["client", "--step-script", script, "--connect", "127.0.0.1:1"]), b"")
+    };
+    let writer = std::thread::spawn({
+        let fifo = fifo.clone();
+        move || fs::write(fifo, "\r\ns\r\nc\r\n").unwrap()
+    });
+    let done = client(fifo.to_str().unwrap());
+    writer.join().unwrap();
+    assert!(done.err.contains("getsockopt(TCP_INFO).tcpi_state") && done.err.contains("ECONNREFUSED"), "{}", done.err);
+    assert!(!done.err.contains("더 받을 키가 없으므로"), "{}", done.err);
+    for (path, why) in [
+        ("/dev/zero", "EFBIG (File too large)"),
+        ("/proc/self/exe", "stream did not contain valid UTF-8"),
+        (dir.path().to_str().unwrap(), "EISDIR (Is a directory)"),
+        ("/nowhere", "ENOENT (No such file or directory)"),
+    ] {
+        let refused = client(path);
+        assert_eq!(refused.code(), 1);
+        assert!(refused.err.starts_with(&format!("sockstep: step script {path}: {why}\n힌트: ")), "{}", refused.err);
+    }
 }
 
 #[test]

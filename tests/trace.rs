@@ -151,6 +151,21 @@ fn an_alert_in_clear_is_named() {
     server.wait_for_log("   Alert protocol_version 7   notes/08-send-recv.md");
 }
 
+#[test]
+fn a_peer_that_sends_very_many_records_makes_no_long_line() {
+    let mut server = tls_server(&["--trace"]);
+    let mut peer = server.connect();
+    peer.send([&[22, 3, 1, 0, 0][..], &[21, 3, 3, 0, 0].repeat(3000)].concat());
+    let _ = peer.stream.read_to_end(&mut Vec::new());
+    drop(peer);
+    server.wait_for_children(0);
+    server.signal(Signal::SIGTERM);
+    assert!(server.wait().success());
+    let log = server.whole_log();
+    assert!(log.contains(" more records "), "{log}");
+    assert!(log.lines().all(|line| line.len() < libc::PIPE_BUF), "{log}"); // or it would not be written in one piece
+}
+
 /// Such a file ends the trace with one word, and nothing else: not the server, and not its children.
 fn assert_ends_alone(file: &str, errno: &str) {
     let mut server = Server::start(&[&format!("--trace={file}")]);
@@ -189,6 +204,59 @@ fn a_reader_that_leaves_ends_the_trace_and_not_the_server() {
     });
     assert_ends_alone(&path, "EPIPE (Broken pipe)");
     assert_eq!(&leaves.join().unwrap(), b"# ");
+}
+
+#[test]
+fn a_reader_that_is_slow_all_the_time_ends_the_trace_and_does_not_slow_the_server_down() {
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let mut reader = fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&fifo).unwrap();
+    nix::fcntl::fcntl(&reader, nix::fcntl::FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
+    let mut server = Server::start(&[&format!("--trace={}", fifo.display())]);
+    let (done, is_done) = std::sync::mpsc::channel::<()>();
+    let reads = std::thread::spawn(move || {
+        let pace = std::time::Duration::from_millis(60);
+        while is_done.recv_timeout(pace) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            let _ = reader.read(&mut [0; 4096]);
+        }
+    });
+    let mut peer = server.connect();
+    for n in 0..300 {
+        peer.send(format!("{n}\n"));
+        assert_eq!(peer.line(), n.to_string());
+    }
+    server.signal(Signal::SIGTERM);
+    assert!(server.wait().success());
+    drop(done);
+    reads.join().unwrap();
+    assert!(server.whole_log().contains("EAGAIN (Resource temporarily unavailable): the trace ends here"));
+}
+
+/// `prlimit --fsize=BYTES sockstep ROLE --trace=FILE ARGS`
+fn in_small_files(bytes: usize, role: &str, file: &std::path::Path, args: &[&str]) -> Command {
+    let mut command = Command::new("prlimit");
+    command.arg(format!("--fsize={bytes}")).args([BIN, role]).arg(format!("--trace={}", file.display())).args(args);
+    command
+}
+
+#[test]
+fn a_file_at_the_limit_of_its_size_ends_the_trace_and_not_the_program() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("trace");
+    let ended = format!("trace file {}: EFBIG (File too large): the trace ends here", file.display());
+    let mut server = Server::from_command(in_small_files(300, "server", &file, &["--listen", "127.0.0.1:0"]));
+    let to = server.addr.to_string();
+    let done = run(&mut in_small_files(700, "client", &file, &["--connect", &to]), "안녕\n".as_bytes());
+    assert_eq!((done.code(), done.text().as_str()), (0, "안녕\n"), "{}", done.err);
+    server.signal(Signal::SIGTERM);
+    assert!(server.wait().success());
+    let log = server.whole_log();
+    for said in [log, done.err] {
+        assert_eq!(said.matches(&ended).count(), 1, "{said}");
+    }
+    // What the one could not finish is no part of what the other says.
+    assert_eq!(fs::read_to_string(&file).unwrap().matches("\n# sockstep-trace 1 ").count(), 1);
 }
 
 #[test]

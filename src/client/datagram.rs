@@ -146,7 +146,10 @@ impl Talk {
             let [answer, typed] = [happened(&fds[0]), reads && fds.last().is_some_and(happened)];
             match signals.and_then(Watch::next) {
                 Some(Signal::SIGTSTP) => self.terminal.iter().for_each(|terminal| terminal.lock().rest()),
-                Some(signal) => return Ok(Some(signal)),
+                Some(signal) => {
+                    step::run_on();
+                    return Ok(Some(signal));
+                }
                 None => {}
             }
             if answer {

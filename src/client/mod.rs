@@ -46,7 +46,7 @@ const A_YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// Connects, talks until one side has had enough, and closes.
 pub fn run(args: &ClientArgs) -> Result<()> {
     if let Some(path) = args.lesson.trace_file() {
-        lesson::record_to(path)?;
+        lesson::record_to(path, false)?;
     }
     if args.lesson.steps() {
         lesson::step_by(args.lesson.step_script.as_deref())?;

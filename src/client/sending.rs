@@ -130,7 +130,10 @@ impl<'a, 'fd> Sender<'a, 'fd> {
             }
             match self.signals.and_then(Watch::next) {
                 Some(Signal::SIGTSTP) => self.shared.terminal().iter_mut().for_each(|terminal| terminal.rest()),
-                Some(signal) => return Err(Sent::Signal(signal)),
+                Some(signal) => {
+                    step::run_on(); // the other thread may ask, and hold what we need
+                    return Err(Sent::Signal(signal));
+                }
                 None if happened(&fds[1]) => return Ok(()),
                 None => {}
             }

@@ -182,7 +182,10 @@ fn wait_for_the_rest(shared: &Shared<'_>, sent: &Sent, ended: &OwnedFd, signals:
             return Rest::Ended;
         }
         match signals.and_then(Watch::next) {
-            Some(signal) if signal != Signal::SIGTSTP => return Rest::Signal(signal),
+            Some(signal) if signal != Signal::SIGTSTP => {
+                step::run_on();
+                return Rest::Signal(signal);
+            }
             _ if left.is_some_and(|left| left.is_zero()) => return Rest::TimeIsUp,
             _ => {}
         }

@@ -3,18 +3,25 @@
 //! Standard input is not it: a client's standard input is the conversation.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write, stderr};
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::io::{Read, Seek, Write, stderr};
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nix::errno::Errno;
-use nix::sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices, Termios, tcgetattr, tcsetattr};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::signal::Signal;
+use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
 
-use super::file::out_of_the_way;
+use super::file::{append_all, out_of_the_way};
+use super::keyboard::{Keyboard, Press, was_left};
 use super::{lock, screen};
 use crate::error::{During, Error, Result, describe, errno_of};
+
+/// Nobody writes down more keys than this.
+const SCRIPT_MAX_BYTES: u64 = 1 << 20;
 
 /// What a person, or a line of the script, answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,11 +34,21 @@ pub enum Key {
     Help,
 }
 
+/// What came of a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    Key(Key),
+    /// End of the script, or a terminal that has gone.
+    NoMore,
+    /// Nobody asks any more: the program is ending.
+    Over,
+}
+
 #[derive(Debug)]
 pub enum Console {
     /// With its modes as the program has found them.
     Terminal(File, Mutex<Termios>),
-    /// Parent and children read on where another has stopped: they share the open file.
+    /// A copy of it. Parent and children read on where another has stopped: they share the open file.
     Script(File),
 }
 
@@ -57,13 +74,15 @@ impl Console {
             reason,
             hint: "한 줄에 키를 하나씩 적습니다: 빈 줄(Enter), s, n, c, q, ?. #으로 시작하는 줄은 설명입니다.".into(),
         };
-        let text = std::fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
+        let text = read_script(path).map_err(|error| refuse(said(&error)))?;
         if let Some((n, line)) = text.lines().enumerate().find(|(_, line)| !is_comment(line) && key(line).is_none()) {
             let line = crate::text::excerpt(line.as_bytes());
             return Err(refuse(format!("line {}: expected a key (empty, s, n, c, q or ?), found {line:?}", n + 1)));
         }
-        let file = File::open(path).map_err(|error| refuse(describe(errno_of(&error))))?;
-        Ok(Console::Script(File::from(out_of_the_way(file.into()))))
+        let mut keys: File = memfd_create("sockstep-keys", MFdFlags::MFD_CLOEXEC).during("memfd_create", "")?.into();
+        let copied = keys.write_all(text.as_bytes()).and_then(|()| keys.rewind());
+        copied.map_err(|error| errno_of(&error)).during("write", "copy of the step script")?;
+        Ok(Console::Script(File::from(out_of_the_way(keys.into()))))
     }
 
     pub fn raw_fd(&self) -> RawFd {
@@ -79,17 +98,54 @@ impl Console {
         }
         let _ = match self {
             Console::Terminal(tty, _) => Write::write_all(&mut &*tty, lines.as_bytes()),
-            Console::Script(_) => stderr().write_all(lines.as_bytes()),
+            Console::Script(_) => say_on_stderr(lines),
         };
     }
 
-    /// Waits for an answer; `None` when there will be none any more: end of the script, a terminal that has gone.
-    pub fn ask(&self) -> Option<Key> {
+    /// Waits for an answer, while the question `stands`. `heard`: the signals that this process ends by.
+    pub fn ask(&self, heard: &[Signal], stands: impl Fn() -> bool) -> Answer {
         match self {
-            Console::Terminal(tty, found) => pressed(tty, &lock(found)),
-            Console::Script(file) => next_line(file),
+            Console::Terminal(tty, found) => match Keyboard::take(tty, &lock(found), heard) {
+                Some(keyboard) => pressed(&keyboard, stands),
+                None => Answer::NoMore,
+            },
+            Console::Script(file) => next_line(file).map_or(Answer::NoMore, Answer::Key),
         }
     }
+
+    /// Gives the terminal the modes back that one who asked, and was killed, has left it without.
+    pub fn tidy(&self) {
+        if let Console::Terminal(tty, found) = self
+            && tcgetattr(tty).is_ok_and(|modes| was_left(&modes))
+        {
+            let _ = tcsetattr(tty, SetArg::TCSANOW, &lock(found));
+        }
+    }
+}
+
+/// Standard error may be a pipe and does not block: what is not read in time is lost, and counted.
+fn say_on_stderr(lines: &str) -> std::io::Result<()> {
+    static LOST: AtomicUsize = AtomicUsize::new(0);
+    let lost = LOST.load(Ordering::Relaxed);
+    let note = if lost == 0 { String::new() } else { format!("    ({lost} lines lost: they were not read in time)\n") };
+    let said = append_all(&mut stderr(), (note + lines).as_bytes());
+    LOST.store(if said.is_ok() { 0 } else { lost + lines.lines().count() }, Ordering::Relaxed);
+    said
+}
+
+/// All of it, once: what is read from a pipe is not there a second time.
+fn read_script(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(SCRIPT_MAX_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > SCRIPT_MAX_BYTES {
+        return Err(Errno::EFBIG.into());
+    }
+    Ok(text)
+}
+
+/// An errno by its name; what is no errno in its own words.
+fn said(error: &std::io::Error) -> String {
+    error.raw_os_error().map_or_else(|| error.to_string(), |code| describe(Errno::from_raw(code)))
 }
 
 fn is_comment(line: &str) -> bool {
@@ -108,37 +164,21 @@ fn key(word: &str) -> Option<Key> {
     })
 }
 
-/// One key, without Enter behind it, and without an echo. Ctrl-C and Ctrl-D are `q` here; what means nothing is passed over.
-///
-/// Afterwards the terminal is as it was before; as it was `found`, when one who asked has died and left it so.
-fn pressed(mut tty: &File, found: &Termios) -> Option<Key> {
-    let before = tcgetattr(tty).ok()?;
-    let before = if before.local_flags.contains(LocalFlags::ISIG) { before } else { found.clone() };
-    let mut mode = before.clone();
-    mode.local_flags.remove(LocalFlags::ICANON | LocalFlags::ECHO | LocalFlags::ISIG);
-    mode.control_chars[SpecialCharacterIndices::VMIN as usize] = 1;
-    mode.control_chars[SpecialCharacterIndices::VTIME as usize] = 0;
-    tcsetattr(tty, SetArg::TCSANOW, &mode).ok()?;
-    let mut byte = [0];
-    let answer = loop {
-        match tty.read(&mut byte) {
-            Ok(0) => break None,
-            Ok(_) => match byte[0] {
-                b'\r' | b'\n' => break Some(Key::Run),
-                0x03 | 0x04 => break Some(Key::Quit),
-                other => {
-                    let word = char::from(other).to_string();
-                    if let Some(key) = key(&word).filter(|key| *key != Key::Run) {
-                        break Some(key);
-                    }
+/// Ctrl-C and Ctrl-D are `q` here; what means nothing is passed over.
+fn pressed(keyboard: &Keyboard<'_>, stands: impl Fn() -> bool) -> Answer {
+    loop {
+        match keyboard.press(&stands) {
+            Press::Key(b'\r' | b'\n') => return Answer::Key(Key::Run),
+            Press::Key(0x03 | 0x04) => return Answer::Key(Key::Quit),
+            Press::Key(other) => {
+                if let Some(key) = key(&char::from(other).to_string()).filter(|key| *key != Key::Run) {
+                    return Answer::Key(key);
                 }
-            },
-            Err(error) if errno_of(&error) == Errno::EINTR => {}
-            Err(_) => break None,
+            }
+            Press::Over => return Answer::Over,
+            Press::Gone => return Answer::NoMore,
         }
-    };
-    let _ = tcsetattr(tty.as_fd(), SetArg::TCSANOW, &before);
-    answer
+    }
 }
 
 /// Byte by byte: what is behind the line belongs to whoever asks next.

@@ -7,7 +7,8 @@
 //! records.rs   the TLS records that a call carries
 //! words.rs     what each call is for, in Korean
 //! state.rs     what the kernel says of a socket, in the words of ss; look.rs what has changed since the last look
-//! step.rs      --step: before each call a question; console.rs is where, turn.rs who is next
+//! step.rs      --step: before each call a question; console.rs is where, keyboard.rs a key of the terminal,
+//!              turn.rs who is next
 //! file.rs      --trace=FILE: the lines of all processes in one file
 //! screen.rs    where a client's line is being typed, above it
 //! who.rs       the role and the process that a line names
@@ -21,6 +22,7 @@
 mod call;
 mod console;
 mod file;
+mod keyboard;
 mod look;
 mod message;
 mod records;
@@ -51,7 +53,8 @@ use self::records::Direction;
 /// The log target of the calls: silent unless asked for by --trace, by name or by a global `trace`.
 pub const TARGET: &str = "sockstep::calls";
 
-/// Somebody looks. While it is not set, a call costs one load of this more than it would without a lesson.
+/// Somebody looks. While it is not set, a call costs a load of this and a branch, and what it takes to name its
+/// arguments: some 25 instructions beside the thousands of the call itself.
 static WATCHED: AtomicBool = AtomicBool::new(false);
 /// Lines are for a terminal that knows colours.
 static COLOURED: AtomicBool = AtomicBool::new(false);
@@ -64,9 +67,9 @@ pub fn watch() {
     WATCHED.store(true, Ordering::Relaxed);
 }
 
-/// From here on every call is a line in that file.
-pub fn record_to(path: &Path) -> crate::error::Result<()> {
-    file::open(path, &who::role())?;
+/// From here on every call is a line in that file, which under `no_link` must be no symbolic link.
+pub fn record_to(path: &Path, no_link: bool) -> crate::error::Result<()> {
+    file::open(path, &who::role(), no_link)?;
     watch();
     Ok(())
 }

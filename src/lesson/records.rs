@@ -10,6 +10,10 @@ use std::sync::{Mutex, PoisonError};
 const HEADER: usize = 5;
 /// Type and length of a handshake message.
 const MESSAGE_HEADER: usize = 4;
+/// A call is one line, and a peer may send thousands of empty records at once.
+const RECORDS_NAMED: usize = 16;
+/// And thousands of empty messages in one record.
+const MESSAGES_NAMED: usize = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
@@ -59,35 +63,46 @@ pub fn note(fd: RawFd, direction: Direction, bytes: &[u8]) -> String {
 }
 
 impl Stream {
+    /// One note a record or piece of one; of very many in one call only the first ones are named.
     fn take(&mut self, mut bytes: &[u8]) -> Vec<String> {
-        let mut notes = Vec::new();
+        let (mut notes, mut more, mut more_bytes) = (Vec::new(), 0, 0);
         while !bytes.is_empty() {
-            if self.rest > 0 {
-                let n = self.rest.min(bytes.len());
-                self.rest -= n;
-                notes.push(format!("({} {n})", if self.rest == 0 { "last" } else { "next" }));
-                bytes = &bytes[n..];
-                continue;
+            let (note, n) = self.next(bytes);
+            if notes.len() < RECORDS_NAMED {
+                notes.push(note);
+            } else {
+                (more, more_bytes) = (more + 1, more_bytes + n);
             }
-            let missing = HEADER - self.head.len();
-            if bytes.len() < missing {
-                self.head.extend_from_slice(bytes);
-                notes.push(format!("(header {})", bytes.len()));
-                break;
-            }
-            let before = self.head.len();
-            self.head.extend_from_slice(&bytes[..missing]);
-            let head = std::mem::take(&mut self.head);
-            let body = usize::from(u16::from_be_bytes([head[3], head[4]]));
-            let here = body.min(bytes.len() - missing);
-            let name = self.name(head[0], body, &bytes[missing..missing + here]);
-            self.rest = body - here;
-            let whole = before == 0 && self.rest == 0;
-            let part = if whole { String::new() } else { format!(" (first {})", missing + here) };
-            notes.push(format!("{name} {}{part}", HEADER + body));
-            bytes = &bytes[missing + here..];
+            bytes = &bytes[n..];
+        }
+        if more > 0 {
+            notes.push(format!("{more} more records {more_bytes}"));
         }
         notes
+    }
+
+    /// The record, or the piece of one, that `bytes` begin with, and how many of them it has.
+    fn next(&mut self, bytes: &[u8]) -> (String, usize) {
+        if self.rest > 0 {
+            let n = self.rest.min(bytes.len());
+            self.rest -= n;
+            return (format!("({} {n})", if self.rest == 0 { "last" } else { "next" }), n);
+        }
+        let missing = HEADER - self.head.len();
+        if bytes.len() < missing {
+            self.head.extend_from_slice(bytes);
+            return (format!("(header {})", bytes.len()), bytes.len());
+        }
+        let before = self.head.len();
+        self.head.extend_from_slice(&bytes[..missing]);
+        let head = std::mem::take(&mut self.head);
+        let body = usize::from(u16::from_be_bytes([head[3], head[4]]));
+        let here = body.min(bytes.len() - missing);
+        let name = self.name(head[0], body, &bytes[missing..missing + here]);
+        self.rest = body - here;
+        let whole = before == 0 && self.rest == 0;
+        let part = if whole { String::new() } else { format!(" (first {})", missing + here) };
+        (format!("{name} {}{part}", HEADER + body), missing + here)
     }
 
     fn name(&mut self, kind: u8, length: usize, body: &[u8]) -> String {
@@ -117,6 +132,10 @@ fn messages(mut body: &[u8], length: usize, encrypted: bool) -> String {
     }
     let mut names = Vec::new();
     while let Some(kind) = body.first() {
+        if names.len() == MESSAGES_NAMED {
+            names.push("…".into());
+            break;
+        }
         names.push(message(*kind));
         match size(body).filter(|size| MESSAGE_HEADER + size < body.len()) {
             Some(size) => body = &body[MESSAGE_HEADER + size..],
@@ -213,6 +232,16 @@ mod tests {
             stream.take(&[&bytes[60..], &record(21, &[2, 49])].concat()),
             ["(last 40)", "Alert access_denied 7"]
         );
+    }
+
+    #[test]
+    fn of_very_many_the_first_are_named_and_the_rest_counted() {
+        let mut stream = Stream::default();
+        let notes = stream.take(&record(21, &[]).repeat(3000));
+        assert_eq!(notes.len(), RECORDS_NAMED + 1);
+        assert_eq!(notes[RECORDS_NAMED], format!("{} more records {}", 3000 - 16, (3000 - 16) * HEADER));
+        let hellos = stream.take(&record(22, &[0; 400]));
+        assert_eq!(hellos, [format!("Handshake {}… 405", "HelloRequest+".repeat(MESSAGES_NAMED))]);
     }
 
     proptest! {

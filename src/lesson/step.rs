@@ -16,10 +16,10 @@ use std::sync::{Mutex, MutexGuard, OnceLock};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpid};
 
-use super::console::{Console, Key};
+use super::console::{Answer, Console, Key};
 use super::look::{self, Change};
 use super::shared::flags;
-use super::turn::{Turn, Turns};
+use super::turn::{HEARD, Turn, Turns};
 use super::{coloured, lock, state, who, words};
 use crate::error::Result;
 
@@ -48,6 +48,8 @@ struct Stepper {
     said: Mutex<Option<String>>,
     /// The process whose question all keys were named to.
     greeted: AtomicI32,
+    /// This process is ending, and asks no more; others may.
+    ending: AtomicBool,
 }
 
 /// Begins to step: on the terminal, or as the script says.
@@ -56,7 +58,7 @@ pub fn begin(script: Option<&Path>) -> Result<()> {
     let console = script.map_or_else(Console::terminal, Console::script)?;
     let on_stderr = script.is_some() || stderr().is_terminal();
     let (turns, owner) = (Turns::new()?, getpid());
-    let (owner_listens, greeted) = (AtomicBool::new(false), AtomicI32::new(0));
+    let (owner_listens, greeted, ending) = (AtomicBool::new(false), AtomicI32::new(0), AtomicBool::new(false));
     STEPPER.get_or_init(|| Stepper {
         console,
         turns,
@@ -66,6 +68,7 @@ pub fn begin(script: Option<&Path>) -> Result<()> {
         passing: Mutex::default(),
         said: Mutex::default(),
         greeted,
+        ending,
     });
     Ok(())
 }
@@ -89,6 +92,14 @@ pub fn can_be_stopped() {
 pub fn run_on() {
     if is_on() {
         flags().runs_on.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A process has been killed: if it was at its question, the terminal is still as that has needed it.
+pub fn tidy() {
+    let Some(stepper) = STEPPER.get() else { return };
+    if let Some(_turn) = stepper.turns.try_take() {
+        stepper.console.tidy();
     }
 }
 
@@ -142,7 +153,7 @@ pub fn ask(call: &str, number: Option<RawFd>, fd: Option<BorrowedFd<'_>>) {
     *lock(&stepper.said) = None;
     let kind = call.split('(').next().unwrap_or_default();
     let passing = lock(&stepper.passing).as_deref() == Some(kind);
-    if passing || flags().runs_on.load(Ordering::Relaxed) {
+    if passing || stepper.asks_no_more() {
         return;
     }
     *lock(&stepper.passing) = None;
@@ -152,22 +163,43 @@ pub fn ask(call: &str, number: Option<RawFd>, fd: Option<BorrowedFd<'_>>) {
     loop {
         say(&format!("{} {keys}\n", who::tag()));
         keys = "Enter s n c q ?";
-        match stepper.console.ask() {
-            Some(Key::Run) => return,
-            Some(Key::State) => say(&sockets(fd)),
-            Some(Key::Help) => say(HELP),
-            Some(Key::NextKind) => return *lock(&stepper.passing) = Some(kind.into()),
-            Some(Key::RunOn) => return run_on(),
-            None => {
+        match stepper.console.ask(stepper.heard(), || !stepper.asks_no_more()) {
+            Answer::Key(Key::Run) => return,
+            Answer::Key(Key::State) => say(&sockets(fd)),
+            Answer::Key(Key::Help) => say(HELP),
+            Answer::Key(Key::NextKind) => return *lock(&stepper.passing) = Some(kind.into()),
+            Answer::Key(Key::RunOn) => return run_on(),
+            Answer::Key(Key::Quit) => return stepper.quit(),
+            Answer::NoMore => {
                 say("    더 받을 키가 없으므로 멈추지 않고 계속 실행합니다.\n");
                 return run_on();
             }
-            Some(Key::Quit) => return stepper.quit(),
+            Answer::Over => {
+                say("    끝나는 중이므로 더 묻지 않습니다.\n");
+                return stepper.end();
+            }
         }
     }
 }
 
 impl Stepper {
+    /// The signals that end this process, and that it hears itself. A child leaves all but SIGTERM to its parent.
+    fn heard(&self) -> &'static [Signal] {
+        if getpid() == self.owner { &HEARD } else { &HEARD[..1] }
+    }
+
+    fn asks_no_more(&self) -> bool {
+        self.ending.load(Ordering::Relaxed) || flags().runs_on.load(Ordering::Relaxed)
+    }
+
+    /// The end of the started process is everybody's; a child's is its own.
+    fn end(&self) {
+        self.ending.store(true, Ordering::Relaxed);
+        if getpid() == self.owner {
+            run_on();
+        }
+    }
+
     /// The started process is told to stop; before it can be told, this is the end of it.
     fn quit(&self) {
         flags().quit.store(true, Ordering::Relaxed);

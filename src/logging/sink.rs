@@ -67,11 +67,12 @@ pub fn divert(to: Sink) {
 }
 
 /// In a forked child: the parent's log is reached through `relay` only. Standard error is shared as it is.
-pub fn hand_over_through(relay: RawFd) {
+///
+/// Gives what was there before, to be dropped without the lock: a socket that is closed may be a line of the log.
+#[must_use]
+pub fn hand_over_through(relay: RawFd) -> Option<Sink> {
     let mut sink = sink();
-    if !matches!(*sink, Sink::Stderr) {
-        *sink = Sink::Relay(relay);
-    }
+    (!matches!(*sink, Sink::Stderr)).then(|| std::mem::replace(&mut *sink, Sink::Relay(relay)))
 }
 
 /// The relay pair is about to be closed: what is said from here on is not heard any more.

@@ -66,7 +66,8 @@ fn keep_only(conn: &Socket, relay: &ChildEnd, setup: &Setup<'_>, parent: Pid) ->
     logging::become_child(id, relay.as_fd());
     // 15 bytes is all that the kernel keeps of a name; it is what ss -p, ps and top print.
     prctl::set_name(&CString::new(format!("sockstep-c{id}")).unwrap_or_default())?;
-    prctl::set_pdeathsig(Signal::SIGKILL)?;
+    // Who asks at a terminal has to give it back first, and then ends as the relay does.
+    prctl::set_pdeathsig(if lesson::step::is_on() { Signal::SIGTERM } else { Signal::SIGKILL })?;
     if getppid() != parent {
         return Err(Errno::ESRCH); // it died before the line above could tell us
     }

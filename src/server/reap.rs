@@ -9,6 +9,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use super::client::{Client, Runner, words};
 use super::parent::Parent;
 use crate::error::describe;
+use crate::lesson::step;
 use crate::relay::Id;
 
 impl Parent<'_> {
@@ -21,6 +22,9 @@ impl Parent<'_> {
                 Err(errno) => return log::error!("waitpid: {}", describe(errno)),
                 Ok(status) => status,
             };
+            if matches!(status, WaitStatus::Signaled(..)) {
+                step::tidy();
+            }
             let Some(id) = status.pid().and_then(|pid| self.pids.remove(&pid)) else { continue };
             if let Some(client) = self.clients.get_mut(&id) {
                 client.runner = Runner::Over;

@@ -98,7 +98,8 @@ pub fn prepared(args: &ServerArgs) -> Result<ServerArgs> {
 /// Before the first call: what a class wants to see of the calls.
 fn look_on(args: &ServerArgs) -> Result<()> {
     if let Some(path) = args.lesson.trace_file() {
-        lesson::record_to(path)?;
+        let user = args.user.as_deref().map(User::find).transpose()?;
+        lesson::record_to(path, user.is_some_and(|user| user.is_less_than_we()))?;
     }
     if args.lesson.steps() { lesson::step_by(args.lesson.step_script.as_deref()) } else { Ok(()) }
 }

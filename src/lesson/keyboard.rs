@@ -1,0 +1,97 @@
+//! One key from a terminal, without Enter behind it; and the signals that must not find the terminal so.
+//!
+//! - Manual: termios(3), signalfd(2), sigprocmask(2)
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::AsFd;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices, Termios, tcgetattr, tcsetattr};
+
+use crate::error::errno_of;
+
+/// How often whoever waits for a key looks whether the question still stands.
+const LOOK_MS: u16 = 100;
+/// They would end the program and leave the terminal as it is while a key is awaited.
+const ENDING: [Signal; 4] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT];
+
+/// What came of waiting for a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Press {
+    Key(u8),
+    /// The question has been withdrawn, or this process is to end: the signal comes through when the terminal is as before.
+    Over,
+    /// There is no terminal any more.
+    Gone,
+}
+
+/// The terminal while a key is awaited: no line editing, no echo, no signals from keys. As before when dropped.
+pub struct Keyboard<'a> {
+    tty: &'a File,
+    before: Termios,
+    mask: SigSet,
+    /// Readable when the process is to end. Nothing is read from it: whoever is meant hears the signal himself.
+    signals: Option<SignalFd>,
+}
+
+impl<'a> Keyboard<'a> {
+    /// `found` are the modes for afterwards, when one who asked has died and left the terminal without them.
+    ///
+    /// `heard` are the signals that end this process although they are blocked: its own loop hears them.
+    pub fn take(tty: &'a File, found: &Termios, heard: &[Signal]) -> Option<Keyboard<'a>> {
+        let before = tcgetattr(tty).ok()?;
+        let before = if was_left(&before) { found.clone() } else { before };
+        let mask = SigSet::from_iter(ENDING).thread_swap_mask(SigmaskHow::SIG_BLOCK).ok()?;
+        let ends = |signal: &Signal| heard.contains(signal) || !mask.contains(*signal);
+        let ending = SigSet::from_iter(ENDING.into_iter().filter(ends));
+        let signals = SignalFd::with_flags(&ending, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).ok();
+        let mut mode = before.clone();
+        mode.local_flags.remove(LocalFlags::ICANON | LocalFlags::ECHO | LocalFlags::ISIG);
+        mode.control_chars[SpecialCharacterIndices::VMIN as usize] = 0; // poll() is what waits
+        mode.control_chars[SpecialCharacterIndices::VTIME as usize] = 0;
+        let keyboard = Keyboard { tty, before, mask, signals };
+        tcsetattr(tty, SetArg::TCSANOW, &mode).ok().map(|()| keyboard)
+    }
+
+    /// Waits for the next key while the question stands.
+    pub fn press(&self, stands: impl Fn() -> bool) -> Press {
+        let mut byte = [0];
+        while stands() {
+            let mut fds = vec![PollFd::new(self.tty.as_fd(), PollFlags::POLLIN)];
+            fds.extend(self.signals.as_ref().map(|signals| PollFd::new(signals.as_fd(), PollFlags::POLLIN)));
+            match poll(&mut fds, PollTimeout::from(LOOK_MS)) {
+                Ok(0) | Err(Errno::EINTR) => continue,
+                Ok(_) => {}
+                Err(_) => return Press::Gone,
+            }
+            let happened = |fd: &PollFd<'_>| fd.revents().unwrap_or(PollFlags::empty());
+            let [key, signal] = [fds.first(), fds.get(1)].map(|fd| fd.map_or(PollFlags::empty(), happened));
+            if !signal.is_empty() {
+                break;
+            }
+            match { self.tty }.read(&mut byte) {
+                Ok(1) => return Press::Key(byte[0]),
+                Ok(_) if key.contains(PollFlags::POLLIN) && !key.contains(PollFlags::POLLHUP) => {} // another was quicker
+                Err(error) if matches!(errno_of(&error), Errno::EINTR | Errno::EAGAIN) => {}
+                _ => return Press::Gone,
+            }
+        }
+        Press::Over
+    }
+}
+
+impl Drop for Keyboard<'_> {
+    fn drop(&mut self) {
+        let _ = tcsetattr(self.tty, SetArg::TCSANOW, &self.before);
+        let _ = self.mask.thread_set_mask(); // a signal that was held back comes now
+    }
+}
+
+/// Nobody else takes the signals from the keys: one who asked has died.
+pub fn was_left(modes: &Termios) -> bool {
+    !modes.local_flags.contains(LocalFlags::ISIG)
+}
