@@ -7,6 +7,8 @@ HOST   ?=
 NAME   ?=
 CLIENT ?=
 ARGS   ?=
+# Not from the environment, where others mean other things by it.
+TRACE   = yes
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 BIN    := $(TARGET)/debug/sockstep
@@ -29,9 +31,9 @@ SERVER_HOST  = $(patsubst [%],%,$(patsubst %:$(lastword $(subst :, ,$(SERVER))),
 PID_FILE = .run/sockstep.pid
 LOG_FILE = .run/sockstep.log
 
-RUN_SERVER = $(BIN) server $(SERVER_$(STAGE)) --listen $(LISTEN) $(ARGS)
+RUN_SERVER = $(BIN) server $(SERVER_$(STAGE)) --listen $(LISTEN)$(if $(ARGS), $(ARGS))
 START      = $(RUN_SERVER) --daemon --pid-file $(PID_FILE) --log-file $(LOG_FILE)
-RUN_CLIENT = $(BIN) client --connect $(SERVER) $(CLIENT_$(STAGE)) $(if $(NAME),--name '$(NAME)') $(ARGS)
+RUN_CLIENT = $(BIN) client --connect $(SERVER)$(if $(CLIENT_$(STAGE)), $(CLIENT_$(STAGE)))$(if $(NAME), --name '$(NAME)')$(if $(ARGS), $(ARGS))
 
 # command:package, as Debian and Ubuntu call them
 BUILD_TOOLS = cc:gcc pkg-config:pkg-config
@@ -49,8 +51,8 @@ help:
 	@echo
 	@echo '  demo           서버와 두 클라이언트의 대화를 호출마다 보여 줍니다. 아무것도 입력하지 않아도 됩니다'
 	@echo '  timeline       같은 대화를 그림으로 그립니다: SVG, HTML, 글. tcpdump로 캡처할 수 있으면 패킷도 그립니다'
-	@echo '  run-server     서버를 실행합니다. STAGE=1 에코, 2 중계, 3 TLS 중계 (기본값), udp UDP 에코'
-	@echo '  run-client     클라이언트를 실행합니다. STAGE는 서버와 같아야 합니다'
+	@echo '  run-server     서버를 실행하고 소켓 호출을 보여 줍니다. STAGE=1 에코, 2 중계, 3 TLS 중계 (기본값), udp UDP 에코'
+	@echo '  run-client     클라이언트를 실행하고 소켓 호출을 보여 줍니다. STAGE는 서버와 같아야 합니다'
 	@echo '  step-server    서버를 실행하되 호출마다 멈추어 설명하고, 키를 누르면 실행합니다'
 	@echo '  step-client    클라이언트를 같은 방식으로 실행합니다'
 	@echo '  start          서버를 데몬으로 시작합니다. STAGE와 LISTEN은 run-server와 같습니다'
@@ -68,19 +70,21 @@ help:
 	@echo '  setup          빌드와 테스트에 필요한 도구를 모두 설치합니다'
 	@echo '  clean          빌드 결과물을 지웁니다 (인증서는 그대로 둡니다)'
 	@echo
-	@echo '변수: STAGE=$(STAGE) LISTEN=$(LISTEN) SERVER=$(SERVER) HOST=$(HOST) NAME=$(NAME) CLIENT=$(CLIENT) ARGS=$(ARGS)'
+	@echo '변수: STAGE=$(STAGE) LISTEN=$(LISTEN) SERVER=$(SERVER) HOST=$(HOST) NAME=$(NAME) CLIENT=$(CLIENT) ARGS=$(ARGS) TRACE=$(TRACE)'
 	@echo '예:   make demo STAGE=1           make timeline STAGE=1'
 	@echo '      make run-server STAGE=1     다른 터미널에서   make run-client STAGE=1'
 	@echo '      make run-client NAME=철수   make run-server ARGS="--max-clients 10"'
 	@echo '      make certs CLIENT=철수      make run-server ARGS="--client-ca certs/ca.pem"'
+	@echo '      make run-client TRACE=no    호출을 보여 주지 않습니다. TRACE=파일이면 그 파일에 기록합니다'
 
-# In class every call is shown. A student who steps through a handshake may take longer than 10 s.
-# What ARGS says itself comes first.
-unless_said   = $(if $(findstring $(firstword $(1)),$(ARGS)),,$(1))
-LESSON_SERVER = $(call unless_said,--trace) $(if $(filter 3,$(STAGE)),$(call unless_said,--handshake-timeout 600))
+# In class every call is shown, or written to the file that TRACE names. A student who steps through a handshake may take
+# longer than 10 s. What ARGS says itself comes first.
+unless_said = $(if $(findstring $(firstword $(1)),$(ARGS)),, $(1))
+SHOW_CALLS  = $(if $(filter no,$(TRACE)),,$(if $(findstring --trace,$(ARGS)),, --trace$(if $(filter yes,$(TRACE)),,=$(TRACE))))
+PATIENCE    = $(if $(filter 3,$(STAGE)),$(call unless_said,--handshake-timeout 600))
 
 # Its own conversation, on a port that is free: LISTEN and ARGS are for the others.
-DEMO = $(BIN) demo --stage $(STAGE) $(DEMO_$(STAGE))
+DEMO = $(BIN) demo --stage $(STAGE)$(if $(DEMO_$(STAGE)), $(DEMO_$(STAGE)))
 DEMO_3 = --cert certs/server.pem --key certs/server.key --ca certs/ca.pem
 
 demo: stage build $(if $(filter 3,$(STAGE)),certs)
@@ -102,10 +106,10 @@ timeline: stage build $(if $(filter 3,$(STAGE)),certs)
 	@echo '기록과 패킷:  $(RUN)/'
 
 run-server: stage build $(if $(filter 3,$(STAGE)),certs)
-	$(RUN_SERVER) $(LESSON_SERVER)
+	$(RUN_SERVER)$(SHOW_CALLS)$(PATIENCE)
 
 run-client: stage $(if $(filter 3,$(STAGE)),ca) build
-	$(RUN_CLIENT) $(call unless_said,--trace)
+	$(RUN_CLIENT)$(SHOW_CALLS)
 
 step-server: stage build $(if $(filter 3,$(STAGE)),certs)
 	$(RUN_SERVER) --step

@@ -55,7 +55,7 @@ pub enum Command {
     Stop(ControlArgs),
     #[command(about = "데몬이 인증서와 로그 파일을 다시 열게 합니다 (SIGHUP)", help_template = HELP, override_usage = "sockstep reload --pid-file 파일")]
     Reload(ControlArgs),
-    #[command(about = "--trace로 기록한 호출을 한 장의 그림으로 그립니다", help_template = HELP, override_usage = "sockstep timeline 파일... [--pcap 파일] [-o 결과]")]
+    #[command(about = "--trace=파일로 기록한 호출을 한 장의 그림으로 그립니다", help_template = HELP, override_usage = "sockstep timeline 파일... [--pcap 파일] [-o 결과]")]
     Timeline(TimelineArgs),
     #[command(about = "서버와 두 클라이언트의 대화를 처음부터 끝까지 보여 줍니다. 아무것도 입력하지 않아도 됩니다", help_template = HELP, override_usage = "sockstep demo [옵션]")]
     Demo(DemoArgs),
@@ -189,7 +189,7 @@ pub struct ServerArgs {
     pub allow: Vec<Network>,
     #[arg(
         long,
-        help = "데몬으로 실행합니다. 포트가 열리면 시작한 명령은 바로 끝납니다. --log-file이 없으면 syslog에 기록합니다"
+        help = "데몬으로 실행합니다. 포트가 열리면 시작한 명령은 바로 끝납니다. --log-file이 없으면 syslog에 기록합니다. --step과 함께 쓸 수 없고, --trace는 파일을 지정해야 합니다"
     )]
     pub daemon: bool,
     #[arg(long, value_name = "파일", help = "PID를 적고 잠글 파일. 같은 파일로는 데몬이 하나만 실행됩니다")]
@@ -210,17 +210,17 @@ pub struct ServerArgs {
 #[derive(Clone, Debug, Args)]
 pub struct LessonArgs {
     #[arg(long, value_name = "파일", num_args = 0..=1, require_equals = true,
-          help = "모든 소켓 호출을 strace 형식으로 한 줄씩 표준 오류에 보여 줍니다. --trace=파일이면 시각과 함께 파일에 이어서 기록합니다. 데몬은 파일에만 기록할 수 있습니다")]
+          help = "모든 소켓 호출을 strace 형식으로 한 줄씩 표준 오류에 보여 줍니다. --trace=파일이면 시각과 함께 파일에 이어서 기록합니다.")]
     pub trace: Option<Option<PathBuf>>,
     #[arg(
         long,
-        help = "호출마다 멈추어 무엇을 왜 하는지 보여 주고, 터미널에서 키를 누르면 실행합니다. 시간제한은 모두 쉽니다"
+        help = "호출마다 멈추어 무엇을 왜 하는지 보여 주고, 터미널에서 키를 누르면 실행합니다. 시간제한은 적용하지 않습니다"
     )]
     pub step: bool,
     #[arg(
         long,
         value_name = "파일",
-        help = "--step의 키를 파일에서 읽습니다: 한 줄에 하나씩 빈 줄(Enter), s, n, c, q, ?"
+        help = "--step의 키를 파일에서 읽습니다: 한 줄에 하나씩 빈 줄(Enter), s, n, c, q, ?. #으로 시작하는 줄은 설명입니다"
     )]
     pub step_script: Option<PathBuf>,
 }

@@ -85,12 +85,13 @@ fn wrong_use_is_named_and_explained() {
         (&["server", "--backlog", "x"], &["--backlog", "'x'", "수를 적으십시오"]),
         (
             &["timeline"],
-            &["필요한 옵션이 빠졌습니다: <파일>...", "사용법: sockstep timeline 파일... [--pcap 파일] [-o 결과]"],
+            &["필요한 값이 빠졌습니다: <파일>...", "사용법: sockstep timeline 파일... [--pcap 파일] [-o 결과]"],
         ),
         (&["demo", "--stage", "4"], &["--stage", "'4'", "쓸 수 있는 값: 1, 2, 3, udp"]),
         (&["demo", "--stage", "3"], &["--cert <파일>, --key <파일>, --ca <파일>", "사용법: sockstep demo [옵션]"]),
         (&["demo", "--capture"], &["필요한 옵션이 빠졌습니다: --keep <디렉터리>"]),
-        (&["serve"], &["'serve'"]),
+        (&["serve"], &["'serve'. 비슷한 명령: server"]),
+        (&["server", "--trce"], &["'--trce'. 비슷한 옵션: --trace"]),
         (&["server", "7000"], &["'7000'"]),
         (&[], &[]),
     ] {
@@ -368,6 +369,10 @@ fn make_runs_each_stage_with_its_flags() {
     }
     assert_runs(&["-n", "run-server", "STAGE=udp"], "sockstep server --udp --listen 127.0.0.1:7000 --trace");
     assert_runs(&["-n", "run-client", "STAGE=udp"], "sockstep client --connect 127.0.0.1:7000 --udp --trace");
+    let client = "sockstep client --connect 127.0.0.1:7000";
+    assert_runs(&["-n", "run-client", "STAGE=1", "TRACE=no"], client);
+    assert_runs(&["-n", "run-client", "STAGE=1", "TRACE=c.trace"], &format!("{client} --trace=c.trace"));
+    assert_runs(&["-n", "run-client", "STAGE=1", "ARGS=--trace=own"], &format!("{client} --trace=own"));
     assert_runs(&["-n", "ss", "STAGE=udp", "LISTEN=0.0.0.0:7100"], "ss -ulnp 'sport = :7100'");
     assert_runs(&["-n", "ss"], "ss -tnp 'sport = :7000'");
     let default = format!("sockstep server {relay} {tls} --listen 127.0.0.1:7000 --trace --handshake-timeout 600");
@@ -386,7 +391,7 @@ fn make_plays_the_demo_and_draws_it() {
     assert_runs(&["-n", "demo"], tls);
     assert!(make(&["-n", "demo"]).text().contains("certs/make-certs.sh"));
     let timeline = make(&["-n", "timeline", "STAGE=2"]).text();
-    let parts = ["demo --stage 2  --fast --keep .run/timeline/stage-2 --capture", ".run/timeline/stage-2.html"];
+    let parts = ["demo --stage 2 --fast --keep .run/timeline/stage-2 --capture", ".run/timeline/stage-2.html"];
     for part in parts.iter().chain(&["for form in svg html txt", "-o .run/timeline/stage-2.$form"]) {
         assert!(timeline.contains(part), "no {part:?} in: {timeline}");
     }

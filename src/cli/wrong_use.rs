@@ -23,10 +23,15 @@ fn in_korean(error: &Error) -> Option<String> {
     let of = |kind| context(error, kind);
     let args = of(ContextKind::InvalidArg).join(", ");
     Some(match error.kind() {
-        ErrorKind::UnknownArgument => format!("알 수 없는 옵션이나 값입니다: '{args}'"),
-        ErrorKind::InvalidSubcommand => {
-            format!("알 수 없는 명령입니다: '{}'", of(ContextKind::InvalidSubcommand).join(" "))
+        ErrorKind::UnknownArgument => {
+            format!("알 수 없는 옵션이나 값입니다: '{args}'{}", similar(&of(ContextKind::SuggestedArg), "옵션"))
         }
+        ErrorKind::InvalidSubcommand => {
+            let unknown = of(ContextKind::InvalidSubcommand).join(" ");
+            format!("알 수 없는 명령입니다: '{unknown}'{}", similar(&of(ContextKind::SuggestedSubcommand), "명령"))
+        }
+        // What stands behind a command without an option is no option: `<파일>...`.
+        ErrorKind::MissingRequiredArgument if args.starts_with('<') => format!("필요한 값이 빠졌습니다: {args}"),
         ErrorKind::MissingRequiredArgument => format!("필요한 옵션이 빠졌습니다: {args}"),
         ErrorKind::ArgumentConflict => match of(ContextKind::PriorArg).join(", ") {
             prior if prior == args => format!("한 번만 쓸 수 있는 옵션입니다: {args}"),
@@ -46,6 +51,11 @@ fn in_korean(error: &Error) -> Option<String> {
         ErrorKind::InvalidUtf8 => "UTF-8이 아닌 값이 있습니다".into(),
         _ => return None,
     })
+}
+
+/// What was perhaps meant.
+fn similar(names: &[String], what: &str) -> String {
+    if names.is_empty() { String::new() } else { format!(". 비슷한 {what}: {}", names.join(", ")) }
 }
 
 /// What clap has noted of this kind, made harmless: it is what somebody has typed.

@@ -53,7 +53,7 @@ fn play(args: &DemoArgs) -> Shown<()> {
     let mut cast = Cast::new(args, &directory.path, &interrupt)?;
     let mut story = Story::new(&directory.path.join(TRACE), script.lanes);
     let mut show = Show::new(args, &interrupt, script.lanes);
-    show.opening(&script)?;
+    show.opening(&script, &story.lanes)?;
     for (number, step) in (1..).zip(script.steps) {
         perform(step, &mut cast, &mut story)?;
         let screens = cast.new_lines();

@@ -67,6 +67,11 @@ impl Script {
         };
         Script { title, stage, lanes, steps }
     }
+
+    /// Whether the server has children.
+    pub fn forks(&self) -> bool {
+        self.lanes > C1
+    }
 }
 
 impl Step {

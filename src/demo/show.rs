@@ -44,12 +44,18 @@ impl<'a> Show<'a> {
         Show { interrupt, coloured: terminal && !minds, paced: terminal && !args.fast, alive: vec![false; lanes] }
     }
 
-    pub fn opening(&mut self, script: &Script) -> Shown<()> {
-        let title = format!("sockstep 시연: {}", script.title);
-        let notes = "서버 하나와 클라이언트 둘(철수, 영희)이 지금 이 컴퓨터에서 실제로 대화합니다. 아래는 그동안의 소켓 호출입니다. \
-                     왼쪽은 시각(밀리초), -->는 보낸 것이 가는 곳, ==>는 fork()이고, …로 시작하는 줄은 여러 호출을 줄여 적은 것입니다.";
-        self.put(BOLD, &title)?;
-        self.prose("", notes)
+    pub fn opening(&mut self, script: &Script, lanes: &[Lane]) -> Shown<()> {
+        let arrows = match (self.columns(lanes).side_by_side(), script.forks()) {
+            (true, true) => "-->는 보낸 것이 가는 곳, ==>는 fork()이고",
+            (true, false) => "-->는 보낸 것이 가는 곳이고",
+            (false, _) => "-> 뒤는 가는 곳, <- 뒤는 온 곳이고",
+        };
+        let notes = format!(
+            "서버 하나와 클라이언트 둘(철수, 영희)이 지금 이 컴퓨터에서 실제로 대화합니다. 아래는 그동안의 소켓 호출입니다. \
+             왼쪽은 첫 호출부터 지난 시간(밀리초), {arrows}, …로 시작하는 줄은 여러 호출을 줄여 적은 것입니다."
+        );
+        self.put(BOLD, &format!("sockstep 시연: {}", script.title))?;
+        self.prose("", &notes)
     }
 
     /// The caption of a step, the names of the lanes, and a line for each thing that happened.

@@ -39,9 +39,11 @@ impl Ready {
 }
 
 /// What wakes a child, for whoever steps.
-fn awaited(conn_events: PollFlags) -> &'static str {
+fn awaited(conn_events: PollFlags, relay_events: PollFlags) -> &'static str {
     if conn_events.contains(PollFlags::POLLOUT) {
         "클라이언트가 데이터를 받아 가서 송신 버퍼에 자리가 나기를 기다립니다 (ppoll)"
+    } else if relay_events.contains(PollFlags::POLLOUT) {
+        "부모에게 패킷을 보낼 자리가 나기를 기다립니다 (ppoll)"
     } else if conn_events.contains(PollFlags::POLLIN) {
         "클라이언트가 데이터를 보내거나 부모가 말하기를 기다립니다 (ppoll)"
     } else {
@@ -65,7 +67,7 @@ impl Waiter {
         (relay, relay_events): (impl AsFd, PollFlags),
         until: Option<Instant>,
     ) -> nix::Result<Ready> {
-        lesson::remark(awaited(conn_events));
+        lesson::remark(awaited(conn_events, relay_events));
         let mut fds = [PollFd::new(relay.as_fd(), relay_events), PollFd::new(conn, conn_events)];
         let count = if conn_events.is_empty() { 1 } else { 2 };
         self.sleep(&mut fds[..count], until)?;

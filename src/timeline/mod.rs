@@ -69,7 +69,7 @@ pub fn run(args: &TimelineArgs) -> Result<u8> {
     for path in &args.files {
         let trace = Trace::read(&path.display().to_string(), &contents(path, "trace")?);
         if trace.records.is_empty() && trace.headers.is_empty() {
-            complain(&trace.complaints);
+            complain(trace.complaints.get(..1).unwrap_or_default()); // of another kind of file no line is as expected
             return Err(no_trace(path, "it holds no line of a trace"));
         }
         complaints.extend(trace.complaints.iter().cloned());

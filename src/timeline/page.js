@@ -39,6 +39,7 @@
     id("none").hidden = rows.length > 0;
     const now = id("rows").querySelector(".now, .gone");
     if (now) now.scrollIntoView({ block: "nearest" });
+    id("sockets").scrollLeft = 0; // a row may be wider than its pane, and begins with whose it is
   };
 
   const showEvent = (event) => {

@@ -82,7 +82,7 @@ pub const ALLOWED: [Allowed; 13] = [
     Allowed {
         trace: r#"sendmsg(3, {msg_namelen=28, msg_control=[{cmsg_len=36, cmsg_level=SOL_IPV6, cmsg_type=0x32}], msg_controllen=40, msg_flags=0}, 0) = 2"#,
         strace: r#"sendmsg(3, {msg_namelen=28, msg_control=[{cmsg_len=36, cmsg_level=SOL_IPV6, cmsg_type=IPV6_PKTINFO, cmsg_data={ipi6_ifindex=1}}], msg_controllen=40, msg_flags=0}, 0) = 2"#,
-        korean: "IPV6_PKTINFO의 내용은 strace의 판에 따라 번호(0x32)로만 나오기도 합니다. 트레이스는 번호만 보여 줍니다.",
+        korean: "IPV6_PKTINFO의 내용은 strace의 버전에 따라 번호(0x32)로만 나오기도 합니다. 트레이스는 번호만 보여 줍니다.",
         english: "Of IPV6_PKTINFO some versions of strace show no more than its number, 0x32, as the trace does.",
     },
     Allowed {

@@ -49,7 +49,7 @@ pub const STEPS: &[Step] = &[
     },
     Step {
         title: "철수가 보내기를 마칩니다 (half-close)",
-        look: "shutdown(SHUT_WR)은 한쪽 방향만 닫습니다. recv()가 0을 돌려주면 상대가 더 보낼 것이 없다는 뜻입니다. 자식이 끝나면 부모도 0을 받고 압니다.",
+        look: "shutdown(SHUT_WR)은 한쪽 방향만 닫습니다. recv()가 0을 돌려주면 상대가 더 보낼 것이 없다는 뜻입니다. 자식이 끝나면 부모도 자식과의 소켓(7)에서 0을 받습니다.",
         acts: &[
             HangUp(CHULSOO),
             Await(Ended(CHULSOO)),

@@ -12,7 +12,7 @@ pub const PLAIN: &[Step] = &[
     },
     Step {
         title: "철수가 접속해 이름을 말합니다",
-        look: "부모와 자식은 fork() 전에 만든 socketpair()로 대화합니다. c1은 철수의 말을 부모에게 전하고 부모의 말을 철수에게 전합니다. 이름은 부모가 정합니다.",
+        look: "부모와 자식은 fork() 전에 만든 socketpair()로 대화합니다. c1은 철수의 말을 부모에게, 부모의 말을 철수에게 전합니다. c1이 보내는 패킷의 첫 글자는 종류이고(J 접속, N 이름, T 글, P 귓속말, L 나감), 부모가 보내는 패킷은 글자가 아닌 8바이트(…)로 시작합니다.",
         acts: JOIN_CHULSOO,
     },
     Step {
@@ -22,7 +22,7 @@ pub const PLAIN: &[Step] = &[
     },
     Step {
         title: "철수의 말이 영희에게 갑니다",
-        look: "철수 → c1 → 부모 → c2 → 영희. 부모는 같은 순서로 모두에게 보내고, c1은 자기 손님의 말을 되돌려 주지 않습니다.",
+        look: "철수 → c1 → 부모 → c2 → 영희. 부모는 모두에게 같은 순서로 보내고, c1은 자기가 맡은 철수의 말은 되돌려 주지 않습니다.",
         acts: SAY,
     },
     Step { title: "영희가 답합니다", look: "이번에는 거꾸로 갑니다.", acts: ANSWER },
@@ -33,7 +33,7 @@ pub const PLAIN: &[Step] = &[
     },
     Step {
         title: "철수가 나갑니다",
-        look: "부모가 c1과의 소켓을 닫기 시작하면 c1은 인사를 보내고 shutdown()한 뒤, 철수가 닫을 때까지 잠시 기다립니다. 곧바로 닫으면 인사가 사라질 수 있습니다.",
+        look: "부모가 c1에게 shutdown()으로 끝을 알리면 c1은 철수에게 인사를 보내고 shutdown()한 뒤, 철수가 닫을 때까지 잠시 기다립니다. 곧바로 닫으면 인사가 사라질 수 있습니다.",
         acts: LEAVE_CHULSOO,
     },
     Step {
@@ -54,7 +54,7 @@ pub const TLS: &[Step] = &[
     },
     Step {
         title: "철수가 접속해 TLS 핸드셰이크를 합니다",
-        look: "연결이 된 뒤 ClientHello와 ServerHello가 오갑니다. 핸드셰이크는 부모가 아니라 자식 c1이 합니다. 그 뒤로 네트워크에는 ApplicationData만 보입니다.",
+        look: "연결이 된 뒤 ClientHello와 ServerHello가 오갑니다. 핸드셰이크는 부모가 아니라 자식 c1이 합니다. ServerHello 다음은 나머지 핸드셰이크까지 암호화되어 ApplicationData로 보입니다. ChangeCipherSpec은 옛 장비를 위해 보낼 뿐입니다.",
         acts: JOIN_CHULSOO,
     },
     Step {
@@ -64,12 +64,12 @@ pub const TLS: &[Step] = &[
     },
     Step {
         title: "철수의 말이 암호문이 되어 갑니다",
-        look: "철수와 c1 사이에는 ApplicationData뿐입니다. 글이 보이는 곳은 c1, 부모, c2 사이, 곧 서버 컴퓨터 안입니다.",
+        look: "철수와 c1 사이에는 ApplicationData뿐입니다. 글이 그대로 지나가는 곳은 c1, 부모, c2 사이뿐이고, 모두 서버 컴퓨터 안입니다.",
         acts: SAY,
     },
     Step {
         title: "영희가 답합니다",
-        look: "영희의 키로 암호화해 보내고, c1이 철수의 키로 다시 암호화합니다.",
+        look: "영희가 자기 연결의 키로 암호화해 보낸 것을 c2가 복호화하고, c1이 철수 쪽 연결의 키로 다시 암호화합니다.",
         acts: ANSWER,
     },
     Step {
@@ -79,7 +79,7 @@ pub const TLS: &[Step] = &[
     },
     Step {
         title: "철수가 나갑니다",
-        look: "shutdown() 전에 TLS의 끝인사 close_notify도 보냅니다. 이것이 없으면 누가 중간에서 끊었는지 알 수 없습니다. TLS 1.3에서는 이것도 암호화되어 ApplicationData로 보입니다.",
+        look: "shutdown() 전에 TLS의 끝인사 close_notify도 보냅니다. 이것이 없으면 상대가 끝낸 것인지 누군가 중간에서 끊은 것인지 구별할 수 없습니다. TLS 1.3에서는 이것도 암호화되어 ApplicationData로 보입니다.",
         acts: LEAVE_CHULSOO,
     },
     Step { title: "영희도 나갑니다", look: "c2가 같은 일을 합니다.", acts: LEAVE_YOUNGHEE },

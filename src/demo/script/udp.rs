@@ -22,7 +22,7 @@ pub const STEPS: &[Step] = &[
     },
     Step {
         title: "철수가 데이터그램을 하나 보냅니다",
-        look: "sendto()에는 받을 주소를 적습니다. 서버는 recvfrom()이 알려 준 주소로 답합니다. 줄바꿈은 보내지 않으므로 15바이트입니다.",
+        look: "sendto()에는 받을 주소를 적습니다. 철수의 포트는 이때 커널이 고릅니다. 서버는 recvfrom()이 알려 준 주소로 답합니다. 줄바꿈은 보내지 않으므로 15바이트입니다.",
         acts: &[
             Type(CHULSOO, "안녕하세요"),
             Await(Screen(CHULSOO, "안녕하세요")),

@@ -24,7 +24,7 @@ pub fn in_full(fd: BorrowedFd<'_>) -> Vec<String> {
     rows.push(("상대", state.peer.to_string(), whence_peer(&state).into()));
     if state.kind == "udp" {
         if let Ok(bytes) = look::unread(fd) {
-            rows.push(("다음", bytes.to_string(), "ioctl(SIOCINQ): 맨 앞 데이터그램의 바이트".into()));
+            rows.push(("다음", bytes.to_string(), "ioctl(SIOCINQ): 맨 앞 데이터그램의 바이트 수".into()));
         }
     } else if let (Address::Unix(_), Ok(file)) = (&state.local, fstat(fd)) {
         rows.push(("inode", file.st_ino.to_string(), "fstat().st_ino: ss -xp에서 이름 뒤의 번호".into()));
@@ -74,11 +74,13 @@ fn queues(state: &State) -> Vec<Row> {
         ("tcp", "CLOSE-WAIT" | "LAST-ACK" | "CLOSING") => ("ioctl(SIOCINQ) + 아직 읽지 않은 FIN", "ioctl(SIOCOUTQ)"),
         ("tcp", "SYN-SENT") => ("ioctl(SIOCINQ)", "ioctl(SIOCOUTQ) + 아직 응답이 없는 SYN"),
         ("udp", _) => (
-            "getsockopt(SO_MEMINFO): 도착한 데이터그램의 메모리",
-            "getsockopt(SO_MEMINFO): 보내는 중인 데이터그램의 메모리",
+            "getsockopt(SO_MEMINFO): 도착한 데이터그램이 쓰는 메모리",
+            "getsockopt(SO_MEMINFO): 보내는 중인 데이터그램이 쓰는 메모리",
         ),
-        ("u_dgr", _) => ("ioctl(SIOCINQ): 맨 앞 데이터그램의 바이트", "ioctl(SIOCOUTQ): 상대가 읽지 않은 것의 메모리"),
-        ("u_str" | "u_seq", _) => ("ioctl(SIOCINQ)", "ioctl(SIOCOUTQ): 상대가 읽지 않은 것의 메모리"),
+        ("u_dgr", _) => {
+            ("ioctl(SIOCINQ): 맨 앞 데이터그램의 바이트 수", "ioctl(SIOCOUTQ): 상대가 읽지 않은 것이 쓰는 메모리")
+        }
+        ("u_str" | "u_seq", _) => ("ioctl(SIOCINQ)", "ioctl(SIOCOUTQ): 상대가 읽지 않은 것이 쓰는 메모리"),
         _ => ("ioctl(SIOCINQ)", "ioctl(SIOCOUTQ)"),
     };
     vec![("Recv-Q", recv_q, recv.into()), ("Send-Q", send_q, send.into())]
@@ -93,12 +95,12 @@ fn connection(info: &TcpInfo) -> [Row; 4] {
             format!("{}/{}", ms(info.rtt_us), ms(info.rtt_deviation_us)),
             "TCP_INFO.tcpi_rtt / tcpi_rttvar: 왕복 시간 / 편차(ms)".into(),
         ),
-        ("cwnd", info.cwnd.to_string(), "TCP_INFO.tcpi_snd_cwnd: 응답 없이 보낼 수 있는 세그먼트".into()),
-        ("mss", info.mss.to_string(), "TCP_INFO.tcpi_snd_mss: 세그먼트 하나의 바이트".into()),
+        ("cwnd", info.cwnd.to_string(), "TCP_INFO.tcpi_snd_cwnd: ACK를 받기 전에 보낼 수 있는 세그먼트 수".into()),
+        ("mss", info.mss.to_string(), "TCP_INFO.tcpi_snd_mss: 세그먼트 하나에 담는 바이트 수".into()),
         (
             "retrans",
             format!("{}/{}", info.retrans, info.total_retrans),
-            "TCP_INFO.tcpi_retrans / tcpi_total_retrans: 재전송 중 / 지금까지".into(),
+            "TCP_INFO.tcpi_retrans / tcpi_total_retrans: 지금 재전송 중인 수 / 지금까지의 수".into(),
         ),
     ]
 }
