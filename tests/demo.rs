@@ -153,13 +153,13 @@ fn the_stages_show_what_they_are_about() {
         }
     };
     let echo = theatre.plays("1", 160);
-    shows(&echo, &["입력> 안녕하세요", "화면> 안녕하세요", "send(3, \"안녕하세요\\n\") = 16 ---", "… setsockopt 3번"]);
+    shows(&echo, &["입력> 안녕하세요", "화면> 안녕하세요", "send(3, \"안녕하세요\\n\") = 16 ---", "… setsockopt ×3"]);
     shows(&echo, &["fork() = ", " ===", "shutdown(3, SHUT_WR) = 0 ---", "recv(6, \"\") = 0", "시그널> SIGTERM"]);
     let relay = theatre.plays("2", 160);
     shows(&relay, &["화면> [철수] 안녕하세요", "화면> [영희] 반갑습니다", "화면> [철수 → 영희] 비밀이에요"]);
     shows(
         &relay,
-        &["화면> * 철수 님이 나갔습니다.", "send(8, \"T안녕하세요\\n\") = 17", "… socketpair, send, close 2번"],
+        &["화면> * 철수 님이 나갔습니다.", "send(8, \"T안녕하세요\\n\") = 17", "… socketpair, send, close ×2"],
     );
     let tls = theatre.plays("3", 160);
     shows(
@@ -352,7 +352,8 @@ fn calls_on(line: &str) -> usize {
     }
     let Some((_, folded)) = line.split_once("… ").filter(|(before, _)| !before.contains('(')) else { return 1 };
     let folded = folded.trim_end_matches([' ', '|']).trim_end_matches(" = EAGAIN");
-    let count = |part: &str| part.split_once(' ').map_or(1, |(_, count)| count.trim_end_matches("번").parse().unwrap());
+    let count =
+        |part: &str| part.split_once(' ').map_or(1, |(_, count)| count.trim_start_matches('×').parse().unwrap());
     folded.split('|').next().unwrap().trim().split(", ").map(count).sum()
 }
 

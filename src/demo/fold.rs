@@ -137,7 +137,7 @@ impl Rows {
     }
 }
 
-/// `… setsockopt 3번`, `… socketpair, send, close 2번`, `… recv 4번 = EAGAIN`
+/// `… setsockopt ×3`, `… socketpair, send, close ×2`, `… recv ×4 = EAGAIN`
 fn counted(events: &[Event], group: &[usize]) -> String {
     let mut names: Vec<(&str, usize)> = Vec::new();
     let calls = || group.iter().filter_map(|row| events[*row].made()).map(|made| &made.call);
@@ -149,7 +149,7 @@ fn counted(events: &[Event], group: &[usize]) -> String {
     }
     let counted = |(name, count): &(&str, usize)| match count {
         1 => name.to_string(),
-        count => format!("{name} {count}번"),
+        count => format!("{name} ×{count}"),
     };
     let names: Vec<String> = names.iter().map(counted).collect();
     let end = if calls().all(|call| call.errno.is_some()) { " = EAGAIN" } else { "" };

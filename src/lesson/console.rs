@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::Signal;
-use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
+use nix::sys::termios::{FlushArg, SetArg, Termios, tcflush, tcgetattr, tcsetattr};
 
 use super::file::{append_all, out_of_the_way};
 use super::keyboard::{Keyboard, Press, was_left};
@@ -110,6 +110,13 @@ impl Console {
                 None => Answer::NoMore,
             },
             Console::Script(file) => next_line(file).map_or(Answer::NoMore, Answer::Key),
+        }
+    }
+
+    /// Drops what has been typed and not read.
+    pub fn forget_keys(&self) {
+        if let Console::Terminal(tty, _) = self {
+            let _ = tcflush(tty, FlushArg::TCIFLUSH);
         }
     }
 

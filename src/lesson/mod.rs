@@ -131,7 +131,7 @@ fn watched<T: Outcome>(call: Call<'_>, make: impl FnOnce() -> nix::Result<T>) ->
         look_at(call.fd());
     }
     if step::is_on() {
-        step::ask(&trace::ahead(&call), call.number(), call.fd());
+        step::ask(&ahead(&call), call.number(), call.fd());
     }
     let began = file::now();
     let result = make();
@@ -148,6 +148,16 @@ fn watched<T: Outcome>(call: Call<'_>, make: impl FnOnce() -> nix::Result<T>) ->
         _ => [call.fd()].into_iter().chain(back.made).for_each(look_at),
     }
     result
+}
+
+/// The call that is about to be made, and the TLS records that it would send.
+fn ahead(call: &Call<'_>) -> String {
+    let note = match call {
+        Call::Send { fd, data, .. } => records::ahead(fd.as_raw_fd(), data),
+        _ => String::new(),
+    };
+    let gap = if note.is_empty() { "" } else { "   " };
+    format!("{}{gap}{note}", trace::ahead(call))
 }
 
 /// What has changed is told to whoever steps, and to the trace file.

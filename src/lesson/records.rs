@@ -22,7 +22,7 @@ pub enum Direction {
 }
 
 /// One direction of a TLS connection.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Stream {
     /// A header that is not whole yet.
     head: Vec<u8>,
@@ -60,6 +60,13 @@ pub fn note(fd: RawFd, direction: Direction, bytes: &[u8]) -> String {
         Some(stream) => stream.take(bytes).join(" + "),
         None => String::new(),
     }
+}
+
+/// The records in `bytes` that are about to be sent: [`note`] without having sent them.
+pub fn ahead(fd: RawFd, bytes: &[u8]) -> String {
+    let streams = STREAMS.lock().unwrap_or_else(PoisonError::into_inner);
+    let stream = streams.as_ref().and_then(|streams| streams.get(&(fd, Direction::Out)));
+    stream.map_or(String::new(), |stream| stream.clone().take(bytes).join(" + "))
 }
 
 impl Stream {

@@ -50,6 +50,8 @@ struct Stepper {
     greeted: AtomicI32,
     /// This process is ending, and asks no more; others may.
     ending: AtomicBool,
+    /// The calls that this process is making are shown and not asked about.
+    unasked: AtomicBool,
 }
 
 /// Begins to step: on the terminal, or as the script says.
@@ -58,7 +60,7 @@ pub fn begin(script: Option<&Path>) -> Result<()> {
     let console = script.map_or_else(Console::terminal, Console::script)?;
     let on_stderr = script.is_some() || stderr().is_terminal();
     let (turns, owner) = (Turns::new()?, getpid());
-    let (owner_listens, greeted, ending) = (AtomicBool::new(false), AtomicI32::new(0), AtomicBool::new(false));
+    let (owner_listens, greeted) = (AtomicBool::new(false), AtomicI32::new(0));
     STEPPER.get_or_init(|| Stepper {
         console,
         turns,
@@ -68,7 +70,8 @@ pub fn begin(script: Option<&Path>) -> Result<()> {
         passing: Mutex::default(),
         said: Mutex::default(),
         greeted,
-        ending,
+        ending: AtomicBool::new(false),
+        unasked: AtomicBool::new(false),
     });
     Ok(())
 }
@@ -145,18 +148,30 @@ pub fn remark(what: &str) {
     }
 }
 
+/// Runs `calls`, which are shown and not asked about: they are no part of the story.
+pub fn unasked<T>(calls: impl FnOnce() -> T) -> T {
+    let ask = |no: bool| STEPPER.get().iter().for_each(|stepper| stepper.unasked.store(no, Ordering::Relaxed));
+    ask(true);
+    let result = calls();
+    ask(false);
+    result
+}
+
 /// Asks about the call that is about to be made, until the answer is to run it.
 ///
 /// `number` is the descriptor that the call is about, `fd` the same while it is open and of use.
 pub fn ask(call: &str, number: Option<RawFd>, fd: Option<BorrowedFd<'_>>) {
     let Some(stepper) = STEPPER.get() else { return };
-    *lock(&stepper.said) = None;
+    let has_waited = lock(&stepper.said).take().is_some();
     let kind = call.split('(').next().unwrap_or_default();
     let passing = lock(&stepper.passing).as_deref() == Some(kind);
     if passing || stepper.asks_no_more() {
         return;
     }
     *lock(&stepper.passing) = None;
+    if has_waited && who::role() != "client" {
+        stepper.console.forget_keys(); // they were no answers: nobody had asked. A client's are its conversation
+    }
     say(&question(call, kind, look::is_pair(number)));
     let all_keys = stepper.greeted.swap(getpid().as_raw(), Ordering::Relaxed) != getpid().as_raw();
     let mut keys = if all_keys { KEYS } else { "Enter s n c q ?" };
@@ -164,6 +179,8 @@ pub fn ask(call: &str, number: Option<RawFd>, fd: Option<BorrowedFd<'_>>) {
         say(&format!("{} {keys}\n", who::tag()));
         keys = "Enter s n c q ?";
         match stepper.console.ask(stepper.heard(), || !stepper.asks_no_more()) {
+            // One decision, in as many calls as there are gaps between what stays open.
+            Answer::Key(Key::Run) if kind == "close_range" => return *lock(&stepper.passing) = Some(kind.into()),
             Answer::Key(Key::Run) => return,
             Answer::Key(Key::State) => say(&sockets(fd)),
             Answer::Key(Key::Help) => say(HELP),
@@ -189,7 +206,8 @@ impl Stepper {
     }
 
     fn asks_no_more(&self) -> bool {
-        self.ending.load(Ordering::Relaxed) || flags().runs_on.load(Ordering::Relaxed)
+        let this_process = self.ending.load(Ordering::Relaxed) || self.unasked.load(Ordering::Relaxed);
+        this_process || flags().runs_on.load(Ordering::Relaxed)
     }
 
     /// The end of the started process is everybody's; a child's is its own.
