@@ -288,8 +288,10 @@ fn both_byte_orders_and_both_units_of_time_are_read() {
 
 #[test]
 fn packets_of_strangers_are_not_drawn() {
-    let done = timeline(&traces("echo"), &["--pcap", fixture("relay.pcap").to_str().unwrap()], 200);
-    assert_eq!((done.code(), done.err.as_str()), (0, ""));
+    let other = fixture("relay.pcap");
+    let done = timeline(&traces("echo"), &["--pcap", other.to_str().unwrap()], 200);
+    let said = format!("{}: it holds no packet of a socket in these traces\n", other.display());
+    assert_eq!((done.code(), done.err.as_str()), (0, said.as_str()));
     assert!(!done.text().contains("SYN"), "{}", done.text());
 }
 

@@ -82,6 +82,10 @@ pub fn run(args: &TimelineArgs) -> Result<u8> {
         let first = args.files.first().cloned().unwrap_or_default();
         return Err(no_trace(&first, "it holds no call"));
     }
+    let is_packet = |event: &Event| matches!(event.what, Doing::Packet(_));
+    if let Some(path) = args.pcap.as_ref().filter(|_| !picture.events.iter().any(is_packet)) {
+        complain(&[format!("{}: it holds no packet of a socket in these traces", shown(path))]);
+    }
     let drawn = match form {
         Form::Text => text::draw(&picture, width(args.output.is_none())),
         Form::Svg => svg::draw(&picture),
