@@ -158,14 +158,17 @@ struct Quit {
 }
 
 impl Quit {
+    /// Of each line only the beginning matters; with a \r, and one more byte to tell it from a longer line.
     fn hear(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            if *byte == b'\n' {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let line = piece.strip_suffix(b"\n");
+            let text = line.unwrap_or(piece);
+            let room = (QUIT.len() + 2).saturating_sub(self.line.len());
+            self.line.extend_from_slice(&text[..text.len().min(room)]);
+            if line.is_some() {
                 let word = self.line.trim_ascii_end().split(|byte| matches!(byte, b' ' | b'\t')).next();
                 self.said |= word == Some(QUIT);
                 self.line.clear();
-            } else if self.line.len() <= QUIT.len() + 1 {
-                self.line.push(*byte); // with a \r, and one more to tell it from a longer line
             }
         }
     }
