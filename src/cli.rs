@@ -1,18 +1,23 @@
 //! The command line. What a student reads of it is Korean. `values.rs` reads what stands behind
-//! an option, `wrong_use.rs` explains what was refused; `demo.rs` has the options of the demo.
+//! an option, `wrong_use.rs` explains what was refused; `lesson.rs`, `demo.rs` and `timeline.rs` have the
+//! options of what a class looks at.
 
 mod demo;
+mod lesson;
+mod timeline;
 mod values;
 mod wrong_use;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 pub use self::demo::{DemoArgs, Stage};
+pub use self::lesson::LessonArgs;
+pub use self::timeline::TimelineArgs;
 pub use self::values::Target;
 use self::values::{parse_listen, parse_name, parse_positive_seconds, parse_seconds};
 pub use self::wrong_use::explain;
@@ -67,27 +72,6 @@ pub enum Command {
 pub struct ControlArgs {
     #[arg(long, value_name = "파일", help = "데몬을 시작할 때 --pid-file로 지정한 파일")]
     pub pid_file: PathBuf,
-}
-
-#[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "옵션")]
-pub struct TimelineArgs {
-    #[arg(
-        required = true,
-        value_name = "파일",
-        help_heading = "파일",
-        help = "서버와 클라이언트가 --trace=파일로 기록한 파일. 여러 개를 적으면 시간 순서로 합칩니다"
-    )]
-    pub files: Vec<PathBuf>,
-    #[arg(long, value_name = "파일", help = "같은 시간에 `tcpdump -w 파일`로 캡처한 패킷도 함께 그립니다")]
-    pub pcap: Option<PathBuf>,
-    #[arg(
-        short,
-        long,
-        value_name = "결과",
-        help = "결과를 쓸 파일. .svg는 그림, .html은 브라우저에서 한 단계씩 넘겨 보는 페이지, .txt는 글입니다 [기본값: 터미널에 글로]"
-    )]
-    pub output: Option<PathBuf>,
 }
 
 impl Cli {
@@ -204,35 +188,6 @@ pub struct ServerArgs {
     pub udp: bool,
     #[command(flatten)]
     pub lesson: LessonArgs,
-}
-
-/// What a class looks at: the server's calls and the client's alike.
-#[derive(Clone, Debug, Args)]
-pub struct LessonArgs {
-    #[arg(long, value_name = "파일", num_args = 0..=1, require_equals = true,
-          help = "모든 소켓 호출을 strace 형식으로 한 줄씩 표준 오류에 보여 줍니다. --trace=파일이면 시각과 함께 파일에 이어서 기록합니다.")]
-    pub trace: Option<Option<PathBuf>>,
-    #[arg(
-        long,
-        help = "호출마다 멈추어 무엇을 왜 하는지 보여 주고, 터미널에서 키를 누르면 실행합니다. 시간제한은 적용하지 않습니다"
-    )]
-    pub step: bool,
-    #[arg(
-        long,
-        value_name = "파일",
-        help = "--step의 키를 파일에서 읽습니다: 한 줄에 하나씩 빈 줄(Enter), s, n, c, q, ?. #으로 시작하는 줄은 설명입니다"
-    )]
-    pub step_script: Option<PathBuf>,
-}
-
-impl LessonArgs {
-    pub fn steps(&self) -> bool {
-        self.step || self.step_script.is_some()
-    }
-
-    pub fn trace_file(&self) -> Option<&Path> {
-        self.trace.as_ref()?.as_deref()
-    }
 }
 
 impl ServerArgs {

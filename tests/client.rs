@@ -457,3 +457,14 @@ fn a_server_that_does_not_read_cannot_keep_the_client_from_ending() {
     assert_eq!(terminal.end().signal(), Some("Interrupt"));
     terminal.assert_given_back();
 }
+
+#[test]
+fn at_a_terminal_a_client_goes_on_waiting_for_a_server_that_may_be_stepped_through() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap(); // the kernel connects, nobody answers
+    let addr = silent.local_addr().unwrap().to_string();
+    let mut terminal = Terminal::client(&["--tls", "--ca", &cert("ca.pem"), "--connect", &addr]);
+    terminal.shows_somewhere("서버가 아직 TLS 핸드셰이크에 답하지 않았습니다. 계속 기다립니다."); // 10 s: else it gives up
+    terminal.press("\x03");
+    assert!(!terminal.end().success());
+    terminal.assert_given_back();
+}
