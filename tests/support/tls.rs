@@ -2,7 +2,7 @@
 
 use std::fs::Permissions;
 use std::io::{Read, Result, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{IpAddr, Shutdown, TcpStream};
 use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -134,12 +134,17 @@ impl Issued {
 
     /// A server's certificate for 127.0.0.1 and these DNS names; self-signed without `by`.
     pub fn leaf(subject: &str, names: &[&str], days: Range<i64>, by: Option<&Issued>) -> Issued {
-        issue(&[subject], Some(names), days, by)
+        issue(&[subject], Some(&[names, &["127.0.0.1"]].concat()), days, by)
+    }
+
+    /// A certificate for this DNS name and for nothing else.
+    pub fn elsewhere(host: &str, by: &Issued) -> Issued {
+        issue(&[host], Some(&[host]), -1..10, Some(by))
     }
 
     /// A certificate with these common names: none, one, or too many.
     pub fn called(common_names: &[&str], by: &Issued) -> Issued {
-        issue(common_names, Some(&[]), -1..10, Some(by))
+        issue(common_names, Some(&["127.0.0.1"]), -1..10, Some(by))
     }
 
     /// Writes NAME.pem and NAME.key into `dir`; returns their paths.
@@ -152,7 +157,7 @@ impl Issued {
     }
 }
 
-/// `days` counts from now. `names` is `None` for a CA.
+/// `days` counts from now. `names` (DNS names and addresses) is `None` for a CA.
 fn issue(subject: &[&str], names: Option<&[&str]>, days: Range<i64>, by: Option<&Issued>) -> Issued {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
     let day = |days: i64| Asn1Time::from_unix(now + days * 86_400).unwrap();
@@ -176,9 +181,13 @@ fn issue(subject: &[&str], names: Option<&[&str]>, days: Range<i64>, by: Option<
         Some(names) => {
             let mut san = SubjectAlternativeName::new();
             for name in names {
-                san.dns(name);
+                if name.parse::<IpAddr>().is_ok() {
+                    san.ip(name)
+                } else {
+                    san.dns(name)
+                };
             }
-            san.ip("127.0.0.1").build(&builder.x509v3_context(None, None)).unwrap()
+            san.build(&builder.x509v3_context(None, None)).unwrap()
         }
     };
     builder.append_extension(extension).unwrap();
