@@ -6,6 +6,8 @@
 pub mod error;
 // Text from strangers, made harmless.
 pub mod text;
+// Values for other programs, JavaScript among them.
+pub mod json;
 // The class looks at every call through this gate.
 pub mod lesson;
 // The calls: socket, bind, listen, accept, connect, recv, send, shutdown, close.

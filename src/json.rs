@@ -1,4 +1,4 @@
-//! JSON for a page: text that can end neither a string nor the `<script>` that it stands in.
+//! JSON, for scripts and for a page: text that can end neither a string nor the `<script>` that it stands in.
 //!
 //! - Standard: RFC 8259 §7; HTML Living Standard §4.12.1.3 (restrictions for contents of script elements)
 
