@@ -32,6 +32,10 @@ impl Json {
         Json(out)
     }
 
+    pub fn boolean(value: bool) -> Json {
+        Json(value.to_string())
+    }
+
     pub fn array(items: impl IntoIterator<Item = Json>) -> Json {
         Json(format!("[{}]", joined(items.into_iter().map(|item| item.0))))
     }

@@ -34,7 +34,7 @@ use openssl::error::ErrorStack;
 use openssl::ssl::{Ssl, SslContext, SslStream};
 use openssl::x509::verify::X509CheckFlags;
 
-pub use self::context::{Identity, client_context, server_context};
+pub use self::context::{Identity, client_context, context_trusting, server_context};
 pub use self::hint::{alert_hint, refusal_hint};
 pub use self::judge::{Judgement, common_name, whose};
 pub use self::keylog::KeyLog;

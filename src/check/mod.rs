@@ -1,0 +1,71 @@
+//! `sockstep check`: is that server, in whatever language, what the course asks for? A black box is tried from
+//! outside, case by case.
+//!
+//! ```text
+//! case.rs     a case, and what is said when it fails
+//! echo.rs     the cases of stage 1; echoed.rs is how bytes that come back are judged
+//! handshake.rs how our clients get in over TLS
+//! exam.rs     who is examined, and the deadline of a case
+//! peer.rs     one of our clients, and the poll() loop that moves all of them
+//! shown.rs    bytes for a report
+//! report.rs   the report: rows or JSON
+//! ```
+//!
+//! The lists of cases are the course's definition of "correct". Each case makes its own connections, has its own
+//! deadline, and trusts nothing that the server sends.
+//!
+//! - Notes: notes/15-questions.md
+//! - Try: make check STAGE=1
+
+mod case;
+mod echo;
+mod echoed;
+mod exam;
+mod handshake;
+mod peer;
+mod report;
+mod shown;
+
+use std::time::Instant;
+
+use self::case::Case;
+use self::exam::Exam;
+use self::report::{Heading, Report, Tried};
+use crate::cli::CheckArgs;
+use crate::error::{During, Result, errno_of};
+
+const PASSED: u8 = 0;
+const FAILED: u8 = 1;
+
+/// Examines. 0 when all cases have passed, 1 when not; an error when there is nobody to examine.
+pub fn run(args: &CheckArgs) -> Result<u8> {
+    if args.list {
+        let written = report::list(groups(args), args.json);
+        return written.map(|()| PASSED).map_err(|error| errno_of(&error)).during("write", "stdout");
+    }
+    let exam = Exam::of(args)?;
+    let cases: Vec<&'static Case> = groups(args).into_iter().flat_map(|(_, cases)| cases).collect();
+    let server = args.server.as_ref().map(ToString::to_string).unwrap_or_default();
+    let heading = Heading { server, stage: args.stage(), tls: args.speaks_tls(), udp: args.udp };
+    let mut report = Report::begin(heading, cases.len(), args.json);
+    for case in cases {
+        report.trying(case);
+        let began = Instant::now();
+        let outcome = exam.try_case(case);
+        if let Some(error) = exam.never_reached() {
+            report.clear();
+            return Err(error);
+        }
+        let tried = Tried { case, outcome, took: began.elapsed() };
+        report.done(tried).map_err(|error| errno_of(&error)).during("write", "stdout")?;
+    }
+    let all = report.end().map_err(|error| errno_of(&error)).during("write", "stdout")?;
+    Ok(if all { PASSED } else { FAILED })
+}
+
+/// What is tried, in this order: all the rest goes over what TLS has to be.
+fn groups(args: &CheckArgs) -> Vec<(&'static str, &'static [Case])> {
+    const ECHO: (&str, &[Case]) = ("1단계: 에코", echo::CASES);
+    let _ = args;
+    vec![ECHO]
+}
