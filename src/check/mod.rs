@@ -4,6 +4,7 @@
 //! ```text
 //! case.rs     a case, and what is said when it fails
 //! echo.rs     the cases of stage 1; echoed.rs is how bytes that come back are judged
+//! relay.rs    the cases of stage 2; room.rs is the clients that talk with one another
 //! handshake.rs how our clients get in over TLS
 //! exam.rs     who is examined, and the deadline of a case
 //! peer.rs     one of our clients, and the poll() loop that moves all of them
@@ -23,7 +24,9 @@ mod echoed;
 mod exam;
 mod handshake;
 mod peer;
+mod relay;
 mod report;
+mod room;
 mod shown;
 
 use std::time::Instant;
@@ -66,6 +69,10 @@ pub fn run(args: &CheckArgs) -> Result<u8> {
 /// What is tried, in this order: all the rest goes over what TLS has to be.
 fn groups(args: &CheckArgs) -> Vec<(&'static str, &'static [Case])> {
     const ECHO: (&str, &[Case]) = ("1단계: 에코", echo::CASES);
-    let _ = args;
-    vec![ECHO]
+    const RELAY: (&str, &[Case]) = ("2단계: 중계 (3단계에서는 TLS 위에서)", relay::CASES);
+    match args.stage {
+        None => vec![ECHO, RELAY],
+        Some(1) => vec![ECHO],
+        Some(_) => vec![RELAY],
+    }
 }
