@@ -5,7 +5,7 @@
 //! case.rs     a case, and what is said when it fails
 //! echo.rs     the cases of stage 1; echoed.rs is how bytes that come back are judged
 //! relay.rs    the cases of stage 2; room.rs is the clients that talk with one another
-//! handshake.rs how our clients get in over TLS
+//! secure.rs   the cases of TLS; handshake.rs is how they get in, hello.rs a ClientHello by hand
 //! exam.rs     who is examined, and the deadline of a case
 //! peer.rs     one of our clients, and the poll() loop that moves all of them
 //! shown.rs    bytes for a report
@@ -23,10 +23,12 @@ mod echo;
 mod echoed;
 mod exam;
 mod handshake;
+mod hello;
 mod peer;
 mod relay;
 mod report;
 mod room;
+mod secure;
 mod shown;
 
 use std::time::Instant;
@@ -68,11 +70,14 @@ pub fn run(args: &CheckArgs) -> Result<u8> {
 
 /// What is tried, in this order: all the rest goes over what TLS has to be.
 fn groups(args: &CheckArgs) -> Vec<(&'static str, &'static [Case])> {
+    const TLS: (&str, &[Case]) = ("TLS", secure::CASES);
+    const ROUGH: (&str, &[Case]) = ("TLS: 끝까지 접속하지 않는 클라이언트", secure::ROUGH_CASES);
     const ECHO: (&str, &[Case]) = ("1단계: 에코", echo::CASES);
     const RELAY: (&str, &[Case]) = ("2단계: 중계 (3단계에서는 TLS 위에서)", relay::CASES);
-    match args.stage {
-        None => vec![ECHO, RELAY],
-        Some(1) => vec![ECHO],
-        Some(_) => vec![RELAY],
-    }
+    let own = match args.stage {
+        None => return vec![ECHO, RELAY, TLS, ROUGH], // --list
+        Some(1) => ECHO,
+        Some(_) => RELAY,
+    };
+    if args.speaks_tls() { vec![TLS, own, ROUGH] } else { vec![own] }
 }
