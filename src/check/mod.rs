@@ -6,6 +6,7 @@
 //! echo.rs     the cases of stage 1; echoed.rs is how bytes that come back are judged
 //! relay.rs    the cases of stage 2; room.rs is the clients that talk with one another
 //! secure.rs   the cases of TLS; handshake.rs is how they get in, hello.rs a ClientHello by hand
+//! datagram.rs the cases of UDP
 //! exam.rs     who is examined, and the deadline of a case
 //! peer.rs     one of our clients, and the poll() loop that moves all of them
 //! shown.rs    bytes for a report
@@ -19,6 +20,7 @@
 //! - Try: make check STAGE=1
 
 mod case;
+mod datagram;
 mod echo;
 mod echoed;
 mod exam;
@@ -74,8 +76,10 @@ fn groups(args: &CheckArgs) -> Vec<(&'static str, &'static [Case])> {
     const ROUGH: (&str, &[Case]) = ("TLS: 끝까지 접속하지 않는 클라이언트", secure::ROUGH_CASES);
     const ECHO: (&str, &[Case]) = ("1단계: 에코", echo::CASES);
     const RELAY: (&str, &[Case]) = ("2단계: 중계 (3단계에서는 TLS 위에서)", relay::CASES);
+    const UDP: (&str, &[Case]) = ("1단계: UDP 에코", datagram::CASES);
     let own = match args.stage {
-        None => return vec![ECHO, RELAY, TLS, ROUGH], // --list
+        _ if args.udp => return vec![UDP],
+        None => return vec![ECHO, UDP, RELAY, TLS, ROUGH], // --list
         Some(1) => ECHO,
         Some(_) => RELAY,
     };
