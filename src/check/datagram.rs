@@ -69,7 +69,7 @@ fn binary(exam: &Exam) -> Outcome {
 fn boundaries(exam: &Exam) -> Outcome {
     let token = exam.token();
     let three = ["하나", "둘\n두 번째 줄", "셋"].map(|text| format!("{token} {text}").into_bytes());
-    Client::open(exam, "철수")?.echo(&three).after("잇달아 셋,")
+    Client::open(exam, "철수")?.echo(&three).after("셋을 잇달아 보낸")
 }
 
 fn large(exam: &Exam) -> Outcome {
@@ -91,7 +91,7 @@ fn two_clients(exam: &Exam) -> Outcome {
         one.send(mine)?;
         other.send(yours)?;
     }
-    one.hear_back(&ones).and_then(|()| other.hear_back(&others)).after("영희와 번갈아")
+    one.hear_back(&ones).and_then(|()| other.hear_back(&others)).after("철수와 영희가 번갈아 보낼 때")
 }
 
 /// The answer finds no socket; the kernel here says so by ICMP, and the server may hear of it as an errno.

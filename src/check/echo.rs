@@ -128,7 +128,7 @@ fn pieces(exam: &Exam) -> Outcome {
         peer.say([byte]);
         exam.push(std::slice::from_mut(&mut peer));
     }
-    hear_back(exam, &mut peer, text.as_bytes()).after("1바이트씩")
+    hear_back(exam, &mut peer, text.as_bytes()).after("1바이트씩 보낸")
 }
 
 /// We read while we send: who only sends, and does not read, may bring any echo server to a stop.
@@ -142,7 +142,7 @@ fn late_reader(exam: &Exam) -> Outcome {
     let mut peer = exam.connect_with("철수", Some(SMALL_BUFFER))?;
     let data = noise(8 * MIB);
     send_unread(exam, &mut peer, &data);
-    hear_back(exam, &mut peer, &data).after("받을 준비가 될 때까지 읽지 않고")
+    hear_back(exam, &mut peer, &data).after("읽지 않고 보내기만 하던")
 }
 
 fn half_close(exam: &Exam) -> Outcome {
@@ -150,7 +150,7 @@ fn half_close(exam: &Exam) -> Outcome {
     let text = format!("마지막 줄 {}\n줄바꿈 없는 끝", exam.token());
     peer.say(&text);
     peer.say_all();
-    hear_back(exam, &mut peer, text.as_bytes()).after("shutdown(SHUT_WR)까지 하고,")?;
+    hear_back(exam, &mut peer, text.as_bytes()).after("shutdown(SHUT_WR)까지 마친")?;
     hear_end(exam, &mut peer, "철수: shutdown(SHUT_WR). 보낸 것은 모두 돌아왔습니다")
 }
 
@@ -160,7 +160,7 @@ fn half_close_late(exam: &Exam) -> Outcome {
     let data = noise(2 * MIB);
     send_unread(exam, &mut peer, &data);
     peer.say_all();
-    hear_back(exam, &mut peer, &data).after("shutdown(SHUT_WR)까지 한 뒤에 읽기 시작,")?;
+    hear_back(exam, &mut peer, &data).after("shutdown(SHUT_WR)까지 마치고 나서 읽기 시작한")?;
     hear_end(exam, &mut peer, "철수: shutdown(SHUT_WR). 보낸 것은 모두 돌아왔습니다")
 }
 
@@ -170,7 +170,7 @@ fn many_clients(exam: &Exam) -> Outcome {
     let all = noise(names.len() * SHARE_BYTES);
     let sent: Vec<&[u8]> = all.chunks(SHARE_BYTES).collect();
     peers.iter_mut().zip(&sent).for_each(|(peer, sent)| peer.say(sent));
-    all_hear_back(exam, &mut peers, &sent).after("다섯 클라이언트가 동시에 32KiB씩 보냄,")
+    all_hear_back(exam, &mut peers, &sent).after("동시에 보낸 다섯 클라이언트 가운데")
 }
 
 fn idle_neighbour(exam: &Exam) -> Outcome {

@@ -88,7 +88,7 @@ fn cut_syllable(exam: &Exam) -> Outcome {
     let (syllable, emoji) = (line.find('나').unwrap_or_default() + 1, line.find('😀').unwrap_or_default() + 2);
     let bytes = line.as_bytes();
     let pieces = [&bytes[..syllable], &bytes[syllable..emoji], &bytes[emoji..]];
-    room.relays(0, &pieces, &token, &text).after("'나'와 '😀'의 바이트 사이에서 나누어")
+    room.relays(0, &pieces, &token, &text).after("'나'와 '😀'의 바이트 사이에서 나누어 보낸")
 }
 
 fn pieces(exam: &Exam) -> Outcome {
@@ -98,7 +98,7 @@ fn pieces(exam: &Exam) -> Outcome {
     let at = token.len();
     let line = format!("{text}\n");
     let pieces = [&line[..at + 5], &line[at + 5..at + 9], &line[at + 9..text.len()], "\n"].map(str::as_bytes);
-    room.relays(0, &pieces, &token, &text).after("네 번에 나누어")
+    room.relays(0, &pieces, &token, &text).after("네 번에 나누어 보낸")
 }
 
 fn joined_lines(exam: &Exam) -> Outcome {
@@ -107,7 +107,7 @@ fn joined_lines(exam: &Exam) -> Outcome {
     let texts: Vec<String> = tokens.iter().zip(1..).map(|(token, n)| format!("{token} line {n}")).collect();
     room.members[0].say(texts.iter().map(|text| format!("{text}\n")).collect::<String>());
     let lines: Vec<(&str, &str)> = tokens.iter().map(String::as_str).zip(texts.iter().map(String::as_str)).collect();
-    room.hears(0, &lines).after("한 번의 send()로 세 줄을 보냄,")
+    room.hears(0, &lines).after("한 번의 send()로 세 줄을 보낸")
 }
 
 fn long_line(exam: &Exam) -> Outcome {

@@ -32,7 +32,7 @@ pub struct CheckArgs {
         help = "서버의 인증서를 발급한 CA의 인증서 (PEM). TLS를 검사할 때 필요합니다 [기본값: certs/ca.pem]"
     )]
     pub ca: Option<PathBuf>,
-    #[arg(long, conflicts_with_all = ["tls", "ca"], help = "UDP 에코 서버로 검사합니다 (1단계만). TLS와 함께 쓸 수 없습니다")]
+    #[arg(long, conflicts_with_all = ["tls", "ca"], help = "UDP 에코 서버로 검사합니다 (1단계). --stage는 적지 않아도 됩니다. TLS와 함께 쓸 수 없습니다")]
     pub udp: bool,
     #[arg(long, default_value = "5", hide_default_value = true, allow_negative_numbers = true, value_name = "초", value_parser = parse_case_seconds,
           help = "항목 하나의 제한 시간 (읽지 않는 클라이언트가 있는 항목은 두 배). 느린 네트워크에서는 늘리십시오. 3600초까지 정할 수 있습니다 [기본값: 5]")]
