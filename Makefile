@@ -126,7 +126,7 @@ CHECK_2     = --stage 2
 CHECK_3     = --stage 3$(call unless_said,--ca certs/ca.pem)
 CHECK_udp   = --udp
 
-check: stage $(if $(filter 3,$(STAGE)),$(if $(findstring --ca,$(ARGS)),,ca)) build
+check: stage build
 	$(CHECK)
 
 start: stage build $(if $(filter 3,$(STAGE)),certs)

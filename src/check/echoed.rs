@@ -67,12 +67,7 @@ fn judge(exam: &Exam, peer: &Peer, sent: &[u8]) -> Outcome {
     let came = if same == sent.len() {
         format!("보낸 것이 모두 돌아온 뒤에 더 왔습니다: {}", shown::bytes(&peer.heard[same..]))
     } else if same < heard {
-        let (wanted, got) = (shown::bytes(&sent[same..]), shown::bytes(&peer.heard[same..]));
-        if same == 0 {
-            format!("첫 바이트부터 다릅니다: {got}")
-        } else {
-            format!("{}번째 바이트부터 다릅니다: {got} (보낸 것은 {wanted})", shown::number(same + 1))
-        }
+        differs(sent, &peer.heard, same)
     } else if sent.len() > DATA_BYTES && heard > 0 {
         let fate = peer.fate().unwrap_or_else(|| format!("더 오지 않았습니다 ({:.1}초)", exam.waited().as_secs_f64()));
         format!("{} 가운데 {}만 온 뒤에 {fate}", shown::size(sent.len()), shown::size(heard))
@@ -89,6 +84,20 @@ fn judge(exam: &Exam, peer: &Peer, sent: &[u8]) -> Outcome {
 
 /// What is longer is no text.
 const DATA_BYTES: usize = 1024;
+/// Where it differs: by characters in a text, and there not from the middle of one.
+fn differs(sent: &[u8], heard: &[u8], same: usize) -> String {
+    let text = std::str::from_utf8(sent).ok().filter(|text| text.len() <= DATA_BYTES);
+    let (at, place) = match text {
+        Some(text) => {
+            let at = (0..=same).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+            (at, format!("{}번째 글자", text[..at].chars().count() + 1))
+        }
+        None => (same, format!("{}번째 바이트", shown::number(same + 1))),
+    };
+    let (came, wanted) = (shown::first(&heard[at..]), shown::first(&sent[at..]));
+    format!("{place}부터 다릅니다: {came} (보낸 것은 {wanted})")
+}
+
 /// How a TLS server answers to plain text: an alert, in a record of any version 3.x.
 const TLS_ALERT: [u8; 2] = [21, 3];
 

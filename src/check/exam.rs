@@ -241,7 +241,7 @@ fn no_connection(errno: Errno) -> String {
         Errno::ECONNREFUSED => {
             ". 이 포트에서 기다리는 서버가 없습니다. 앞의 검사를 하는 동안 서버가 끝난 것으로 보입니다"
         }
-        Errno::ETIMEDOUT => ". 서버가 접속을 받지 않습니다",
+        Errno::ETIMEDOUT => ". 제한 시간 안에 접속되지 않았습니다",
         _ => "",
     };
     format!("{}{why}", describe(errno))

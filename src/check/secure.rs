@@ -28,12 +28,6 @@ pub const CASES: &[Case] = &[
         run: name,
     },
     Case {
-        name: "tls-old-versions",
-        title: "TLS 1.0과 1.1은 거절하고 1.2 이상으로는 계속합니다",
-        chapter: TLS,
-        run: old_versions,
-    },
-    Case {
         name: "tls-close-notify",
         title: "close_notify를 받고 연결을 끝낼 때는 서버도 close_notify를 보냅니다",
         chapter: TLS,
@@ -44,16 +38,22 @@ pub const CASES: &[Case] = &[
 /// What a server may not survive: these come behind the cases of stage 1 or 2.
 pub const ROUGH_CASES: &[Case] = &[
     Case {
+        name: "tls-plain-text",
+        title: "평문을 보내는 접속에는 답하지도 전하지도 않고 계속합니다",
+        chapter: TLS,
+        run: plain_text,
+    },
+    Case {
         name: "tls-wrong-ca",
         title: "이 CA를 믿지 않는 클라이언트가 거절하고 나가도 계속합니다",
         chapter: TLS,
         run: wrong_ca,
     },
     Case {
-        name: "tls-plain-text",
-        title: "평문을 보내는 접속에는 답하지도 전하지도 않고 계속합니다",
+        name: "tls-old-versions",
+        title: "TLS 1.0과 1.1은 거절하고 1.2 이상으로는 계속합니다",
         chapter: TLS,
-        run: plain_text,
+        run: old_versions,
     },
     Case {
         name: "tls-stalled-handshake",
@@ -168,21 +168,30 @@ fn old_versions(exam: &Exam) -> Outcome {
 /// What a server tells such a client in plain words is its own affair; but it must not take the words for a message.
 fn plain_text(exam: &Exam) -> Outcome {
     let token = exam.token();
-    let mut inside = vec![exam.connect("영희")?];
-    let mut outside = exam.connect_plain("철수")?;
-    outside.say(format!("{token} 평문입니다\n"));
-    exam.pump(std::slice::from_mut(&mut outside), |peers| peers[0].end.is_some() || holds(&peers[0].heard, &token));
-    exam.a_moment(&mut inside);
-    let sent = format!("TLS 없이 철수: {}", shown::bytes(format!("{token} 평문입니다\n").as_bytes()));
+    let line = format!("{token} plain\n");
+    let mut both = [exam.connect("영희")?, exam.connect_plain("철수")?];
+    both[1].say(&line);
+    pump(&mut both, exam.half_the_rest(), |both| {
+        both[1].end.is_some() || both.iter().any(|peer| holds(&peer.heard, &token))
+    });
+    exam.a_moment(&mut both);
+    let sent = format!("TLS 없이 접속한 철수: {}", shown::bytes(line.as_bytes()));
+    let [inside, outside] = &both;
     if holds(&outside.heard, &token) {
-        let came = format!("평문으로 답했습니다: {}", shown::bytes(&outside.heard));
-        return Err(Failure::new(sent, "이 글로 답하지 않습니다", came));
+        let came = format!("철수에게 평문으로 왔습니다: {}", line_with(&token, &outside.heard));
+        return Err(Failure::new(sent, "이 글이 철수에게 돌아오지 않습니다", came));
     }
-    if holds(&inside[0].heard, &token) {
-        let came = format!("영희에게 전했습니다: {}", shown::bytes(&inside[0].heard));
-        return Err(Failure::new(sent, "TLS로 접속한 영희에게 전하지 않습니다", came));
+    if holds(&inside.heard, &token) {
+        let came = format!("영희에게 왔습니다: {}", line_with(&token, &inside.heard));
+        return Err(Failure::new(sent, "이 글이 TLS로 접속한 영희에게 전해지지 않습니다", came));
     }
     is_alive(exam).after("TLS 없이 접속한 클라이언트가 평문을 보낸 뒤에")
+}
+
+/// The line in which `token` stands.
+fn line_with(token: &str, heard: &[u8]) -> String {
+    let mut lines = heard.split(|byte| *byte == b'\n');
+    shown::bytes(lines.find(|line| holds(line, token)).unwrap_or(heard))
 }
 
 fn stalled_handshake(exam: &Exam) -> Outcome {

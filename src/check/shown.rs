@@ -7,20 +7,41 @@ use crate::text::is_control;
 /// Longer ones are cut.
 const MOST_BYTES: usize = 60;
 
+/// How much is shown of what goes on.
+const FIRST_BYTES: usize = 24;
+
 /// `"안녕\n"`, `"\xff\x00"…(4,096바이트)`
 pub fn bytes(data: &[u8]) -> String {
+    let (mut out, shown) = quoted(data, MOST_BYTES);
+    if shown < data.len() {
+        let _ = write!(out, "…({})", size(data.len()));
+    }
+    out
+}
+
+/// How it begins: `"안녕하세요"…`
+pub fn first(data: &[u8]) -> String {
+    let (mut out, shown) = quoted(data, FIRST_BYTES);
+    if shown < data.len() {
+        out.push('…');
+    }
+    out
+}
+
+/// At most so many bytes, and no part of a character; and how many these are.
+fn quoted(data: &[u8], most: usize) -> (String, usize) {
     let mut out = String::from("\"");
     let mut shown = 0;
     'all: for chunk in data.utf8_chunks() {
         for c in chunk.valid().chars() {
-            if shown >= MOST_BYTES {
+            if shown >= most {
                 break 'all;
             }
             shown += c.len_utf8();
             character(c, &mut out);
         }
         for byte in chunk.invalid() {
-            if shown >= MOST_BYTES {
+            if shown >= most {
                 break 'all;
             }
             shown += 1;
@@ -28,10 +49,7 @@ pub fn bytes(data: &[u8]) -> String {
         }
     }
     out.push('"');
-    if shown < data.len() {
-        let _ = write!(out, "…({})", size(data.len()));
-    }
-    out
+    (out, shown)
 }
 
 fn character(c: char, out: &mut String) {
@@ -87,6 +105,7 @@ mod tests {
     fn what_is_long_is_cut_between_characters() {
         let shown = bytes("가".repeat(1000).as_bytes());
         assert_eq!(shown, format!("\"{}\"…(3,000바이트)", "가".repeat(20)));
+        assert_eq!(first("가".repeat(1000).as_bytes()), format!("\"{}\"…", "가".repeat(8)));
     }
 
     #[test]
