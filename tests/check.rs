@@ -203,6 +203,16 @@ fn the_certificate_of_another_ca_fails_that_case_alone() {
 }
 
 #[test]
+fn tls_where_plain_text_is_tried_is_named() {
+    for (stage, first) in [("1", "echo-line"), ("2", "relay-all")] {
+        let server = tls_server(&["--mode", "relay"]);
+        let graded = grade(&server.addr.to_string(), &["--stage", stage]);
+        assert_eq!((graded.names(true), graded.code), (vec![], 1));
+        assert!(graded.said(first, "came").ends_with("--tls를 붙여 검사하십시오"), "{}", graded.said(first, "came"));
+    }
+}
+
+#[test]
 fn an_echo_is_no_relay_and_a_relay_no_echo() {
     let graded = grade(&Server::start(&[]).addr.to_string(), &["--stage", "2", "--timeout", "0.5"]);
     assert_eq!((graded.names(true), graded.code), (vec![], 1));

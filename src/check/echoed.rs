@@ -74,11 +74,6 @@ fn judge(exam: &Exam, peer: &Peer, sent: &[u8]) -> Outcome {
     } else {
         what_came(peer, exam.waited())
     };
-    let came = if peer.heard.starts_with(&TLS_ALERT) {
-        format!("{came}. TLS로 응답합니다. TLS 서버라면 --tls를 붙이십시오")
-    } else {
-        came
-    };
     Err(Failure::new(said, format!("{who}에게 같은 바이트가 돌아옵니다"), came))
 }
 
@@ -97,9 +92,6 @@ fn differs(sent: &[u8], heard: &[u8], same: usize) -> String {
     let (came, wanted) = (shown::first(&heard[at..]), shown::first(&sent[at..]));
     format!("{place}부터 다릅니다: {came} (보낸 것은 {wanted})")
 }
-
-/// How a TLS server answers to plain text: an alert, in a record of any version 3.x.
-const TLS_ALERT: [u8; 2] = [21, 3];
 
 /// The server says its end.
 pub fn hear_end(exam: &Exam, peer: &mut Peer, sent: &str) -> Outcome {

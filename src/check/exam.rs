@@ -86,6 +86,12 @@ impl Exam {
         self.until.get()
     }
 
+    /// Time of its own, for a question between the cases.
+    pub fn grant(&self, time: Duration) -> Instant {
+        self.until.set(Instant::now() + time);
+        self.until()
+    }
+
     /// At most this long from now.
     pub fn within(&self, time: Duration) -> Instant {
         self.until().min(Instant::now() + time)

@@ -55,13 +55,16 @@ pub fn run(args: &CheckArgs) -> Result<u8> {
     let server = args.server.as_ref().map(ToString::to_string).unwrap_or_default();
     let heading = Heading { server, stage: args.stage(), tls: args.speaks_tls(), udp: args.udp };
     let mut report = Report::begin(heading, cases.len(), args.json);
-    for case in cases {
+    for (n, case) in cases.into_iter().enumerate() {
         report.trying(case);
         let began = Instant::now();
-        let outcome = exam.try_case(case);
+        let mut outcome = exam.try_case(case);
         if let Some(error) = exam.never_reached() {
             report.clear();
             return Err(error);
+        }
+        if let Some(failure) = outcome.as_mut().err().filter(|_| n == 0 && !args.udp && secure::speaks_tls(&exam)) {
+            failure.came.push_str(". 이 서버는 TLS로 응답합니다. --tls를 붙여 검사하십시오");
         }
         let tried = Tried { case, outcome, took: began.elapsed() };
         report.done(tried).map_err(|error| errno_of(&error)).during("write", "stdout")?;

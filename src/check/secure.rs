@@ -1,5 +1,7 @@
 //! Stage 3: what TLS adds. The cases of stage 1 or 2 run over it.
 
+use std::time::Duration;
+
 use openssl::x509::{X509, X509VerifyResult};
 
 use super::case::{After, Case, Failure, Outcome};
@@ -10,7 +12,7 @@ use super::peer::{End, pump, what_came};
 use super::room::{Room, holds};
 use super::shown;
 use crate::text::escaped;
-use crate::tls::context_trusting;
+use crate::tls::{client_context, context_trusting};
 
 const TLS: &str = "notes/12-tls.md";
 
@@ -84,6 +86,13 @@ fn speaks_plain(exam: &Exam) -> bool {
         exam.a_moment(&mut both);
     }
     both.iter().any(|peer| holds(&peer.heard, &token))
+}
+
+/// Who examines without --tls what speaks TLS is told so: most servers only hang up on plain text.
+pub fn speaks_tls(exam: &Exam) -> bool {
+    const LONG_ENOUGH: Duration = Duration::from_secs(1);
+    let context = client_context(None, None, true, None);
+    exam.keys.is_none() && context.is_ok_and(|context| exam.enter(&context, exam.grant(LONG_ENOUGH)).is_ok())
 }
 
 fn ca(exam: &Exam) -> Outcome {
