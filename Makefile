@@ -44,7 +44,7 @@ TEST_TOOLS  = $(LOOK_TOOLS) ncat:ncat socat:socat
 BROWSER     = { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null || { . /etc/os-release; [ "$$ID" != debian ]; } || echo chromium fonts-nanum
 
 .DEFAULT_GOAL := help
-.PHONY: help demo timeline run-server run-client step-server step-client start stop status reload logs certs ss strace-server test lint doc clean setup build stage ca build-tools cert-tools look-tools test-tools
+.PHONY: help demo timeline run-server run-client step-server step-client check start stop status reload logs certs ss strace-server test lint doc clean setup build stage ca build-tools cert-tools look-tools test-tools
 
 help:
 	@echo '사용법: make 타깃 [변수=값 ...]'
@@ -55,6 +55,7 @@ help:
 	@echo '  run-client     클라이언트를 실행하고 소켓 호출을 보여 줍니다. STAGE는 서버와 같아야 합니다'
 	@echo '  step-server    서버를 실행하되 호출마다 멈추어 설명하고, 키를 누르면 실행합니다'
 	@echo '  step-client    클라이언트를 같은 방식으로 실행합니다'
+	@echo '  check          SERVER의 서버를 검사합니다. 어떤 언어로 만든 서버든 STAGE의 할 일을 하는지 봅니다'
 	@echo '  start          서버를 데몬으로 시작합니다. STAGE와 LISTEN은 run-server와 같습니다'
 	@echo '  stop           데몬을 멈춥니다'
 	@echo '  status         데몬의 상태를 봅니다'
@@ -75,6 +76,7 @@ help:
 	@echo '      make run-server STAGE=1     다른 터미널에서   make run-client STAGE=1'
 	@echo '      make run-client NAME=철수   make run-server ARGS="--max-clients 10"'
 	@echo '      make certs CLIENT=철수      make run-server ARGS="--client-ca certs/ca.pem"'
+	@echo '      make check SERVER=127.0.0.1:8000 STAGE=1'
 	@echo '      make run-client TRACE=no    호출을 보여 주지 않습니다. TRACE=파일이면 그 파일에 기록합니다'
 
 # In class every call is shown, or written to the file that TRACE names. A student who steps through a handshake may take
@@ -116,6 +118,16 @@ step-server: stage build $(if $(filter 3,$(STAGE)),certs)
 
 step-client: stage $(if $(filter 3,$(STAGE)),ca) build
 	$(RUN_CLIENT) --step
+
+# Another CA may be named in ARGS.
+CHECK       = $(BIN) check $(SERVER) $(CHECK_$(STAGE))$(if $(ARGS), $(ARGS))
+CHECK_1     = --stage 1
+CHECK_2     = --stage 2
+CHECK_3     = --stage 3$(call unless_said,--ca certs/ca.pem)
+CHECK_udp   = --udp
+
+check: stage build
+	$(CHECK)
 
 start: stage build $(if $(filter 3,$(STAGE)),certs)
 	@mkdir -p $(dir $(PID_FILE) $(LOG_FILE))

@@ -1,7 +1,8 @@
 //! The command line. What a student reads of it is Korean. `values.rs` reads what stands behind
 //! an option, `wrong_use.rs` explains what was refused; `lesson.rs`, `demo.rs` and `timeline.rs` have the
-//! options of what a class looks at.
+//! options of what a class looks at, `check.rs` those of the grader.
 
+mod check;
 mod demo;
 mod lesson;
 mod timeline;
@@ -12,15 +13,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use self::check::CheckArgs;
 pub use self::demo::{DemoArgs, Stage};
 pub use self::lesson::LessonArgs;
 pub use self::timeline::TimelineArgs;
 pub use self::values::Target;
 use self::values::{parse_listen, parse_name, parse_positive_seconds, parse_seconds};
 pub use self::wrong_use::explain;
+use self::wrong_use::{conflict, missing};
 use crate::network::Network;
 
 const HELP: &str = "{about}\n\n사용법: {usage}\n\n{all-args}{after-help}";
@@ -64,6 +66,8 @@ pub enum Command {
     Timeline(TimelineArgs),
     #[command(about = "서버와 두 클라이언트의 대화를 처음부터 끝까지 보여 줍니다. 아무것도 입력하지 않아도 됩니다", help_template = HELP, override_usage = "sockstep demo [옵션]")]
     Demo(DemoArgs),
+    #[command(about = "어떤 언어로 만든 서버든 강의의 각 단계에서 할 일을 하는지 검사합니다", help_template = HELP, override_usage = "sockstep check 호스트:포트 --stage 1|2|3 [옵션]")]
+    Check(CheckArgs),
 }
 
 /// A daemon, by its PID file.
@@ -79,27 +83,22 @@ impl Cli {
     pub fn read() -> Result<Cli, clap::Error> {
         let cli = Cli::try_parse()?;
         match &cli.command {
-            Command::Server(args) if args.udp && args.mode == Mode::Relay => Err(conflict("--udp", "--mode relay")),
-            Command::Server(args) if args.daemon && args.lesson.steps() => Err(conflict("--step", "--daemon")),
-            Command::Server(args) if args.daemon && args.lesson.trace == Some(None) => {
-                Err(conflict("--trace", "--daemon")) // it has no terminal; a file it may have
+            Command::Server(args) if args.udp && args.mode == Mode::Relay => {
+                Err(conflict("server", "--udp", "--mode relay"))
             }
+            Command::Server(args) if args.daemon && args.lesson.steps() => {
+                Err(conflict("server", "--step", "--daemon"))
+            }
+            Command::Server(args) if args.daemon && args.lesson.trace == Some(None) => {
+                Err(conflict("server", "--trace", "--daemon")) // it has no terminal; a file it may have
+            }
+            Command::Check(args) if args.udp && args.stage() > 1 => {
+                Err(conflict("check", "--udp", &format!("--stage {}", args.stage())))
+            }
+            Command::Check(args) if args.ca.is_some() && !args.speaks_tls() => Err(missing("check", "--tls")),
             _ => Ok(cli),
         }
     }
-}
-
-/// Two options of the server that exclude each other.
-fn conflict(option: &str, other: &str) -> clap::Error {
-    let mut command = Cli::command();
-    command.build();
-    let mut error = clap::Error::new(ErrorKind::ArgumentConflict);
-    error.insert(ContextKind::InvalidArg, ContextValue::String(option.into()));
-    error.insert(ContextKind::PriorArg, ContextValue::String(other.into()));
-    if let Some(server) = command.find_subcommand_mut("server") {
-        error.insert(ContextKind::Usage, ContextValue::StyledStr(server.render_usage()));
-    }
-    error
 }
 
 /// What the server does with a line: stage 1 or stages 2 and 3.

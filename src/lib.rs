@@ -6,6 +6,8 @@
 pub mod error;
 // Text from strangers, made harmless.
 pub mod text;
+// Values for other programs, JavaScript among them.
+pub mod json;
 // The class looks at every call through this gate.
 pub mod lesson;
 // The calls: socket, bind, listen, accept, connect, recv, send, shutdown, close.
@@ -34,6 +36,8 @@ pub mod relay;
 pub mod server;
 // The other side of the conversation.
 pub mod client;
+// Is that server, whoever wrote it, what the course asks for?
+pub mod check;
 // A recorded run as one picture: for a terminal, for slides, for a browser.
 pub mod timeline;
 // A conversation that plays itself, with every call of it.

@@ -1,16 +1,17 @@
 //! Reads the command line, sets the log up, runs the role, and turns its end into an exit code:
-//! 0 fine, 1 failed, 2 wrong use; of a daemon's state, as the LSB has them: 3 and 7 none runs, 4 unknown.
+//! 0 fine, 1 failed, 2 wrong use; of a daemon's state, as the LSB has them: 3 and 7 none runs, 4 unknown;
+//! and 4 is also that of a server which could not be checked.
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use sockstep::cli::{Cli, Command, explain};
-use sockstep::{client, daemon, demo, logging, server, signal, timeline};
+use sockstep::{check, client, daemon, demo, logging, server, signal, timeline};
 
 const FINE: u8 = 0;
 const FAILED: u8 = 1;
 const WRONG_USE: u8 = 2;
-const STATUS_UNKNOWN: u8 = 4;
+const UNKNOWN: u8 = 4;
 
 fn main() -> ExitCode {
     let command = match Cli::read() {
@@ -18,7 +19,7 @@ fn main() -> ExitCode {
         Err(error) => return refuse(&error),
     };
     signal::survive_full_files();
-    let failed = if matches!(command, Command::Status(_)) { STATUS_UNKNOWN } else { FAILED };
+    let failed = if matches!(command, Command::Status(_) | Command::Check(_)) { UNKNOWN } else { FAILED };
     let result = match command {
         Command::Server(args) => {
             logging::init("server", if args.lesson.steps() { "warn" } else { "info" }, args.lesson.trace == Some(None));
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Command::Reload(args) => daemon::reload(&args.pid_file),
         Command::Timeline(args) => timeline::run(&args),
         Command::Demo(args) => demo::run(&args).map(|()| FINE),
+        Command::Check(args) => check::run(&args),
     };
     match result {
         Ok(code) => ExitCode::from(code),

@@ -5,7 +5,7 @@
 //! - Standard: RFC 4632 (CIDR), RFC 4291 §2.3 (IPv6 prefixes), §2.5.5.2 (IPv4-mapped addresses)
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 /// The addresses whose first `prefix` bits are those of `first`.
@@ -29,6 +29,16 @@ pub fn own_addresses() -> Vec<IpAddr> {
     let table = |path| std::fs::read_to_string(path).unwrap_or_default(); // without IPv6 there is no second one
     let (v4, v6) = (table("/proc/net/fib_trie"), table("/proc/net/if_inet6"));
     v4_addresses(&v4).into_iter().map(IpAddr::V4).chain(v6_addresses(&v6).into_iter().map(IpAddr::V6)).collect()
+}
+
+/// 0.0.0.0 and :: are this machine; answers come from the address that it has, so it is named here.
+pub fn reached(mut server: SocketAddr) -> SocketAddr {
+    match server.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => server.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => server.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    server
 }
 
 /// `|-- 192.0.2.2`, and on a line below it `/32 host LOCAL`. Each stands there twice, once a table.

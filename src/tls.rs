@@ -26,7 +26,7 @@ mod trouble;
 
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::BorrowedFd;
+use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 use nix::poll::PollFlags;
@@ -34,7 +34,7 @@ use openssl::error::ErrorStack;
 use openssl::ssl::{Ssl, SslContext, SslStream};
 use openssl::x509::verify::X509CheckFlags;
 
-pub use self::context::{Identity, client_context, server_context};
+pub use self::context::{Identity, client_context, context_trusting, server_context};
 pub use self::hint::{alert_hint, refusal_hint};
 pub use self::judge::{Judgement, common_name, whose};
 pub use self::keylog::KeyLog;
@@ -44,19 +44,20 @@ use crate::lesson;
 use crate::lifecycle::{recv, send};
 
 /// The accepted or connected socket under OpenSSL: its reads and writes are our recv() and send(),
-/// so that the trace shows the TLS records as they cross the system-call line.
+/// so that the trace shows the TLS records as they cross the system-call line. `F` borrows the socket, or
+/// holds it.
 #[derive(Debug)]
-pub struct Wire<'fd>(pub BorrowedFd<'fd>);
+pub struct Wire<F>(pub F);
 
-impl io::Read for Wire<'_> {
+impl<F: AsFd> io::Read for Wire<F> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        recv(self.0, buf).map(<[u8]>::len).map_err(wire_error)
+        recv(self.0.as_fd(), buf).map(<[u8]>::len).map_err(wire_error)
     }
 }
 
-impl io::Write for Wire<'_> {
+impl<F: AsFd> io::Write for Wire<F> {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        send(self.0, data).map_err(wire_error)
+        send(self.0.as_fd(), data).map_err(wire_error)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -71,7 +72,7 @@ fn wire_error(errno: Errno) -> io::Error {
 }
 
 /// One step of the handshake: `None` when it is done, an event to wait for when it is not.
-pub fn handshake_step(stream: &mut SslStream<Wire<'_>>) -> std::result::Result<Option<PollFlags>, Trouble> {
+pub fn handshake_step<F: AsFd>(stream: &mut SslStream<Wire<F>>) -> std::result::Result<Option<PollFlags>, Trouble> {
     match stream.do_handshake() {
         Ok(()) => Ok(None),
         Err(error) => match verdict(&error) {
@@ -83,8 +84,8 @@ pub fn handshake_step(stream: &mut SslStream<Wire<'_>>) -> std::result::Result<O
 }
 
 /// The server's side of a handshake that is about to begin over `wire`, and who takes notes of it.
-pub fn accepting<'fd>(context: &SslContext, wire: Wire<'fd>) -> Result<(SslStream<Wire<'fd>>, Judgement)> {
-    lesson::carries_tls(wire.0);
+pub fn accepting<F: AsFd>(context: &SslContext, wire: Wire<F>) -> Result<(SslStream<Wire<F>>, Judgement)> {
+    lesson::carries_tls(wire.0.as_fd());
     let mut ssl = Ssl::new(context).map_err(setup_failed)?;
     ssl.set_accept_state();
     let judgement = Judgement::over(&mut ssl, context.verify_mode());
@@ -92,8 +93,8 @@ pub fn accepting<'fd>(context: &SslContext, wire: Wire<'fd>) -> Result<(SslStrea
 }
 
 /// The client's side: asks for `name` (SNI, unless it is an IP address) and wants it in the certificate.
-pub fn connecting<'fd>(context: &SslContext, name: &str, wire: Wire<'fd>) -> Result<SslStream<Wire<'fd>>> {
-    lesson::carries_tls(wire.0);
+pub fn connecting<F: AsFd>(context: &SslContext, name: &str, wire: Wire<F>) -> Result<SslStream<Wire<F>>> {
+    lesson::carries_tls(wire.0.as_fd());
     let mut ssl = Ssl::new(context).map_err(setup_failed)?;
     ssl.set_connect_state();
     let param = ssl.param_mut();

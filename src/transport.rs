@@ -3,7 +3,7 @@
 //! The socket under it is non-blocking. A call that cannot go on says which event to wait for;
 //! under TLS a read may have to wait until the socket is writable, and the reverse.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 use nix::poll::PollFlags;
@@ -26,9 +26,10 @@ pub enum Received {
     Truncated,
 }
 
-pub struct Transport<'fd> {
-    fd: BorrowedFd<'fd>,
-    tls: Option<SslStream<Wire<'fd>>>,
+/// `F` is the socket, borrowed, or held together with others.
+pub struct Transport<F> {
+    fd: F,
+    tls: Option<SslStream<Wire<F>>>,
     read_event: PollFlags,
     write_event: PollFlags,
     /// Where what goes through is counted, if anywhere.
@@ -37,9 +38,9 @@ pub struct Transport<'fd> {
     more: bool,
 }
 
-impl<'fd> Transport<'fd> {
+impl<F: AsFd + Clone> Transport<F> {
     /// recv() and send() on the socket itself.
-    pub fn plain(fd: BorrowedFd<'fd>) -> Self {
+    pub fn plain(fd: F) -> Self {
         Transport {
             fd,
             tls: None,
@@ -51,7 +52,7 @@ impl<'fd> Transport<'fd> {
     }
 
     /// The same through SSL_read() and SSL_write(), after the handshake.
-    pub fn over_tls(fd: BorrowedFd<'fd>, stream: SslStream<Wire<'fd>>) -> Self {
+    pub fn over_tls(fd: F, stream: SslStream<Wire<F>>) -> Self {
         Transport { tls: Some(stream), more: true, ..Transport::plain(fd) }
     }
 
@@ -60,8 +61,8 @@ impl<'fd> Transport<'fd> {
         Transport { traffic, ..self }
     }
 
-    pub fn fd(&self) -> BorrowedFd<'fd> {
-        self.fd
+    pub fn fd(&self) -> F {
+        self.fd.clone()
     }
 
     /// The event that lets a read go on.
@@ -83,7 +84,7 @@ impl<'fd> Transport<'fd> {
     /// Reads what is there. A plain read that did not fill `buf` has emptied the socket.
     pub fn receive(&mut self, buf: &mut [u8]) -> Result<Received, Trouble> {
         let received = match &mut self.tls {
-            None => match recv(self.fd, buf) {
+            None => match recv(self.fd.as_fd(), buf) {
                 Ok([]) => Received::End,
                 Ok(bytes) => Received::Data(bytes.len()),
                 Err(Errno::EAGAIN) => Received::Wait,
@@ -116,7 +117,7 @@ impl<'fd> Transport<'fd> {
         }
         self.write_event = PollFlags::POLLOUT;
         let sent = match &mut self.tls {
-            None => match send(self.fd, data) {
+            None => match send(self.fd.as_fd(), data) {
                 Err(Errno::EAGAIN) => 0,
                 result => result.map_err(Trouble::Errno)?,
             },
@@ -152,7 +153,7 @@ impl<'fd> Transport<'fd> {
                 Verdict::Trouble(trouble) => said = Err(trouble),
             }
         }
-        shutdown(self.fd, Shutdown::Write).map_err(Trouble::Errno)?; // FIN, even if close_notify failed
+        shutdown(self.fd.as_fd(), Shutdown::Write).map_err(Trouble::Errno)?; // FIN, even if close_notify failed
         said
     }
 }

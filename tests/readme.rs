@@ -23,7 +23,7 @@ fn every_option_stands_in_a_table_with_its_default() {
         for option in role.get_arguments().filter(|option| option.get_id() != "help") {
             let name = match option.get_long() {
                 Some(long) => format!("--{long}"),
-                None => role.get_name().to_string() + " 파일", // what stands behind the command without an option
+                None => format!("{} {}", role.get_name(), option.get_value_names().unwrap()[0]), // what stands behind the command without an option
             };
             let row = readme.lines().find(|line| line.starts_with('|') && line.contains(&name));
             let row = row.unwrap_or_else(|| panic!("{name} is in no table"));

@@ -90,6 +90,16 @@ fn wrong_use_is_named_and_explained() {
         (&["demo", "--stage", "4"], &["--stage", "'4'", "쓸 수 있는 값: 1, 2, 3, udp"]),
         (&["demo", "--stage", "3"], &["--cert <파일>, --key <파일>, --ca <파일>", "사용법: sockstep demo [옵션]"]),
         (&["demo", "--capture"], &["필요한 옵션이 빠졌습니다: --keep <디렉터리>"]),
+        (&["check"], &["--stage <1|2|3>, <호스트:포트>", "사용법: sockstep check 호스트:포트 --stage 1|2|3 [옵션]"]),
+        (&["check", "127.0.0.1:7"], &["필요한 옵션이 빠졌습니다: --stage <1|2|3>"]),
+        (&["check", "127.0.0.1", "--stage", "1"], &["'127.0.0.1'", "[::1]:7000"]),
+        (&["check", "127.0.0.1:7", "--stage", "4"], &["--stage", "'4'", "1부터 3까지"]),
+        (&["check", "127.0.0.1:7", "--stage", "2", "--udp"], &["--udp, --stage 2", "사용법: sockstep check"]),
+        (&["check", "127.0.0.1:7", "--udp", "--tls"], &["--udp", "--tls"]),
+        (&["check", "127.0.0.1:7", "--udp", "--ca", "x.pem"], &["--udp", "--ca"]),
+        (&["check", "127.0.0.1:7", "--stage", "2", "--ca", "x.pem"], &["필요한 옵션이 빠졌습니다: --tls"]),
+        (&["check", "127.0.0.1:7", "--stage", "1", "--timeout", "3601"], &["--timeout", "'3601'", "3600초"]),
+        (&["check", "127.0.0.1:7", "--stage", "1", "--timeout", "0"], &["--timeout", "'0'"]),
         (&["serve"], &["'serve'. 비슷한 명령: server"]),
         (&["server", "--trce"], &["'--trce'. 비슷한 옵션: --trace"]),
         (&["server", "7000"], &["'7000'"]),
@@ -145,6 +155,7 @@ fn help_is_korean_and_names_every_option() {
         (&["reload", "--help"], cli.find_subcommand("reload").unwrap()),
         (&["timeline", "--help"], cli.find_subcommand("timeline").unwrap()),
         (&["demo", "--help"], cli.find_subcommand("demo").unwrap()),
+        (&["check", "--help"], cli.find_subcommand("check").unwrap()),
     ] {
         let done = sockstep(args);
         assert_eq!((done.code(), done.err.as_str()), (0, ""));
@@ -338,7 +349,7 @@ fn make_alone_names_every_public_target() {
 #[test]
 fn make_refuses_a_stage_that_does_not_exist_before_it_does_anything() {
     for stage in ["9", "0", "12", "UDP", ""] {
-        for target in ["run-server", "run-client", "ss", "demo", "timeline"] {
+        for target in ["run-server", "run-client", "check", "ss", "demo", "timeline"] {
             let done = make(&[target, &format!("STAGE={stage}")]);
             assert_ne!(done.code(), 0);
             assert_eq!(done.text(), "");
@@ -395,6 +406,19 @@ fn make_plays_the_demo_and_draws_it() {
     for part in parts.iter().chain(&["for form in svg html txt", "-o .run/timeline/stage-2.$form"]) {
         assert!(timeline.contains(part), "no {part:?} in: {timeline}");
     }
+}
+
+#[test]
+fn make_checks_a_server_as_the_stage_says() {
+    let checks = |args: &[&str], wanted: &str| {
+        let command = format!("sockstep check {wanted}");
+        assert_runs(&[&["-n", "check", "SERVER=192.0.2.7:8000"], args].concat(), &command);
+    };
+    checks(&["STAGE=1"], "192.0.2.7:8000 --stage 1");
+    checks(&["STAGE=2", "ARGS=--json"], "192.0.2.7:8000 --stage 2 --json");
+    checks(&["STAGE=udp"], "192.0.2.7:8000 --udp");
+    checks(&[], "192.0.2.7:8000 --stage 3 --ca certs/ca.pem");
+    checks(&["ARGS=--ca my.pem"], "192.0.2.7:8000 --stage 3 --ca my.pem");
 }
 
 #[test]

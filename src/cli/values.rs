@@ -56,6 +56,13 @@ pub fn parse_positive_seconds(text: &str) -> Result<Duration, String> {
     parse_seconds(text).and_then(|time| if time.is_zero() { Err("0보다 커야 합니다".into()) } else { Ok(time) })
 }
 
+/// What somebody may have to wait for many times over has to end one day.
+pub fn parse_case_seconds(text: &str) -> Result<Duration, String> {
+    const MOST: Duration = Duration::from_secs(3600);
+    parse_positive_seconds(text)
+        .and_then(|time| if time > MOST { Err("3600초 이하여야 합니다".into()) } else { Ok(time) })
+}
+
 pub fn parse_name(text: &str) -> Result<String, String> {
     if text.is_empty() || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
         return Err("이름은 비워 둘 수 없고, 공백이나 제어 문자를 쓸 수 없습니다".into());

@@ -2,9 +2,10 @@
 
 use std::error::Error as _;
 
-use clap::Error;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, Error};
 
+use super::Cli;
 use crate::text::escaped;
 
 /// What is wrong, how it is used, and where help is to be found.
@@ -16,6 +17,29 @@ pub fn explain(error: &Error) -> String {
         "{what}{}힌트: `sockstep --help`로 명령의 목록을, `sockstep 명령 --help`로 그 명령의 옵션을 확인하십시오.\n",
         usage.unwrap_or_default()
     )
+}
+
+/// Two options of a command that exclude each other.
+pub fn conflict(command: &str, option: &str, other: &str) -> Error {
+    let mut error = wrong_use(command, ErrorKind::ArgumentConflict, ContextValue::String(option.into()));
+    error.insert(ContextKind::PriorArg, ContextValue::String(other.into()));
+    error
+}
+
+/// An option that another one needs.
+pub fn missing(command: &str, option: &str) -> Error {
+    wrong_use(command, ErrorKind::MissingRequiredArgument, ContextValue::Strings(vec![option.into()]))
+}
+
+fn wrong_use(command: &str, kind: ErrorKind, option: ContextValue) -> Error {
+    let mut cli = Cli::command();
+    cli.build();
+    let mut error = Error::new(kind);
+    error.insert(ContextKind::InvalidArg, option);
+    if let Some(command) = cli.find_subcommand_mut(command) {
+        error.insert(ContextKind::Usage, ContextValue::StyledStr(command.render_usage()));
+    }
+    error
 }
 
 /// `None` where clap's own words have to do.

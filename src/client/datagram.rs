@@ -10,7 +10,7 @@
 //! - Standard: RFC 768, RFC 1122 §4.1.3.3 (an ICMP error is passed up to us)
 
 use std::io::{Read, stdin};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 use std::vec::IntoIter;
@@ -28,6 +28,7 @@ use crate::cli::Target;
 use crate::error::{During, Error, Result, describe, errno_of};
 use crate::lesson::{self, step};
 use crate::lifecycle::{Socket, SocketOption, close, recvfrom, sendto, set_option, socket};
+use crate::network::reached;
 use crate::signal::{Watch, die_by};
 
 /// More than the longest datagram.
@@ -98,16 +99,6 @@ fn open(server: &SocketAddr) -> Result<Socket> {
     let errors = if server.is_ipv4() { SocketOption::Errors } else { SocketOption::Errors6 };
     set_option(socket.as_fd(), errors, 1).during("setsockopt", format!("{server}, {errors:?}"))?;
     Ok(socket)
-}
-
-/// 0.0.0.0 and :: are this machine; answers come from the address that it has, so it is named here.
-fn reached(mut server: SocketAddr) -> SocketAddr {
-    match server.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => server.set_ip(Ipv4Addr::LOCALHOST.into()),
-        IpAddr::V6(ip) if ip.is_unspecified() => server.set_ip(Ipv6Addr::LOCALHOST.into()),
-        _ => {}
-    }
-    server
 }
 
 impl Talk {

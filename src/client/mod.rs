@@ -118,10 +118,15 @@ fn connect_to(addr: &SocketAddr) -> Result<Socket> {
 }
 
 /// The handshake: afterwards we know that the server is who it says it is, or we have left.
-fn secure<'fd>(fd: BorrowedFd<'fd>, context: &SslContext, name: &str, peer: &str) -> Result<SslStream<Wire<'fd>>> {
+fn secure<'fd>(
+    fd: BorrowedFd<'fd>,
+    context: &SslContext,
+    name: &str,
+    peer: &str,
+) -> Result<SslStream<Wire<BorrowedFd<'fd>>>> {
     let mut until = Instant::now() + HANDSHAKE;
     let mut stream = connecting(context, name, Wire(fd))?;
-    let failed = |stream: &SslStream<Wire<'_>>, trouble: Trouble| {
+    let failed = |stream: &SslStream<Wire<BorrowedFd<'_>>>, trouble: Trouble| {
         let (reason, hint) = refusal_hint(stream.ssl(), &trouble, name);
         Error::Tls { doing: "handshake", object: format!("{peer}, {name}"), reason, hint }
     };

@@ -44,7 +44,7 @@ const REFUSAL: &[u8] = b"! ";
 /// What both threads hold.
 pub struct Shared<'fd> {
     pub fd: BorrowedFd<'fd>,
-    transport: Mutex<Transport<'fd>>,
+    transport: Mutex<Transport<BorrowedFd<'fd>>>,
     /// `None` when input or output is no terminal: then bytes pass as they are.
     terminal: Option<Screen>,
     last_heard: Mutex<Instant>,
@@ -56,7 +56,7 @@ pub struct Shared<'fd> {
 
 impl<'fd> Shared<'fd> {
     /// The connection, for the moment of one read or write.
-    pub fn transport(&self) -> MutexGuard<'_, Transport<'fd>> {
+    pub fn transport(&self) -> MutexGuard<'_, Transport<BorrowedFd<'fd>>> {
         lock(&self.transport)
     }
 
@@ -122,7 +122,7 @@ pub enum Sent {
 }
 
 /// Talks until standard input or the server ends.
-pub fn talk(transport: Transport<'_>, args: &ClientArgs, peer: &str) -> Result<()> {
+pub fn talk(transport: Transport<BorrowedFd<'_>>, args: &ClientArgs, peer: &str) -> Result<()> {
     let how = if args.tls { " (TLS)" } else { "" };
     let (terminal, signals) = take_terminal(&format!(
         "{peer}에 접속했습니다{how}. 한 줄을 쓰고 Enter를 누르면 보냅니다. 끝내려면 Ctrl-D를 누르십시오."

@@ -43,6 +43,10 @@ fn arguments(call: &Call<'_>, back: &Returned<'_>) -> String {
         Call::Setsockopt { fd, level, name, value } => {
             format!("setsockopt({}, {level}, {name}, [{value}], 4)", fd.as_raw_fd())
         }
+        Call::Linger { fd, seconds } => {
+            let value = format!("{{l_onoff=1, l_linger={seconds}}}");
+            format!("setsockopt({}, SOL_SOCKET, SO_LINGER, {value}, 8)", fd.as_raw_fd())
+        }
         Call::Getsockopt { fd, level, name } => {
             let value = back.number.map_or("…".into(), |n| format!("[{n}]"));
             format!("getsockopt({}, {level}, {name}, {value}, [4])", fd.as_raw_fd())

@@ -31,7 +31,7 @@ pub use close::{Socket, close, close_all_but};
 pub use connect::{connect, connect_unix};
 pub use fork::{exit_at_once, fork};
 pub use listen::listen;
-pub use option::{SocketOption, duplicate, pending_error, set_nonblocking, set_option};
+pub use option::{SocketOption, duplicate, pending_error, set_linger, set_nonblocking, set_option};
 pub use recv::{discard, peek, recv, recv_packet};
 pub use recvfrom::recvfrom;
 pub use recvmsg::recvmsg;

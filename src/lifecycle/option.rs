@@ -73,6 +73,12 @@ pub fn set_option(fd: BorrowedFd<'_>, option: SocketOption, value: i32) -> nix::
     })
 }
 
+/// `setsockopt(fd, SOL_SOCKET, SO_LINGER, &{1, seconds}, 8)`: with 0, close() sends RST instead of FIN (socket(7)).
+pub fn set_linger(fd: BorrowedFd<'_>, seconds: i32) -> nix::Result<()> {
+    let value = libc::linger { l_onoff: 1, l_linger: seconds };
+    gate(Call::Linger { fd, seconds }, || nix::sys::socket::setsockopt(&fd, nix::sys::socket::sockopt::Linger, &value))
+}
+
 /// `getsockopt(fd, SOL_SOCKET, SO_ERROR)`: the error that waits on the socket, 0 for none; reading clears it.
 pub fn pending_error(fd: BorrowedFd<'_>) -> nix::Result<i32> {
     gate(Call::Getsockopt { fd, level: "SOL_SOCKET", name: "SO_ERROR" }, || {

@@ -4,6 +4,7 @@
 //! the hub is not read while the client has not taken what is meant for it: TCP and the relay pair
 //! hold the rest, and whoever causes the jam feels it.
 
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use nix::poll::PollFlags;
@@ -32,7 +33,7 @@ const HALF_CLOSED: Duration = Duration::from_secs(5);
 const HALF_CLOSED_STUCK: Duration = Duration::from_secs(60);
 
 struct Chat<'a, 'fd> {
-    transport: Transport<'fd>,
+    transport: Transport<BorrowedFd<'fd>>,
     relay: &'a ChildEnd,
     setup: &'a Setup<'a>,
     lines: Lines,
@@ -54,7 +55,7 @@ struct Chat<'a, 'fd> {
 
 /// `name` is the one in the client's certificate, if it had to show one.
 pub fn serve(
-    transport: Transport<'_>,
+    transport: Transport<BorrowedFd<'_>>,
     name: Option<&str>,
     relay: &ChildEnd,
     setup: &Setup<'_>,

@@ -6,7 +6,7 @@
 
 use std::ffi::CString;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
@@ -114,7 +114,7 @@ fn secure<'fd>(
     setup: &Setup<'_>,
     context: &SslContext,
     waiter: &Waiter,
-) -> Result<(Transport<'fd>, Option<X509>), Ending> {
+) -> Result<(Transport<BorrowedFd<'fd>>, Option<X509>), Ending> {
     let fd = conn.as_fd();
     let until = Instant::now() + setup.args.handshake_timeout;
     let wait = |event: PollFlags| match waiter.wait((fd, event), (relay, PollFlags::POLLIN), Some(until)) {

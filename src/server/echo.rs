@@ -3,6 +3,7 @@
 //! Nothing is read while something is left to write: a peer that reads slowly slows only itself,
 //! and memory stays constant.
 
+use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
 use nix::poll::PollFlags;
@@ -18,7 +19,7 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// Reads in a row without a look at the parent, while the client keeps the buffer full.
 const READS_A_LOOK: u32 = 16;
 
-pub fn serve(mut transport: Transport<'_>, relay: &ChildEnd, setup: &Setup<'_>, waiter: &Waiter) -> Ending {
+pub fn serve(mut transport: Transport<BorrowedFd<'_>>, relay: &ChildEnd, setup: &Setup<'_>, waiter: &Waiter) -> Ending {
     let mut buf = vec![0; BUFFER_BYTES];
     let mut pending = 0..0; // the part of `buf` that the client is still to get back
     let mut reads = 0;

@@ -1,5 +1,6 @@
 //! How a child ends: its exit code, and the words in the parent's log. And the orderly end itself.
 
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -70,7 +71,7 @@ impl From<Trouble> for Ending {
 ///
 /// Flush, close_notify, FIN; then, unless the peer has said its own end, throw away what it still
 /// sends for at most a second: unread input at close() would send RST, and RST eats the words.
-pub fn farewell(transport: &mut Transport<'_>, waiter: &Waiter, words: &[u8], peer_has_ended: bool) {
+pub fn farewell(transport: &mut Transport<BorrowedFd<'_>>, waiter: &Waiter, words: &[u8], peer_has_ended: bool) {
     let until = Instant::now() + FLUSH;
     let mut rest = words;
     while !rest.is_empty() {
@@ -90,7 +91,7 @@ pub fn farewell(transport: &mut Transport<'_>, waiter: &Waiter, words: &[u8], pe
     }
 }
 
-fn linger(transport: &Transport<'_>, waiter: &Waiter) {
+fn linger(transport: &Transport<BorrowedFd<'_>>, waiter: &Waiter) {
     let until = Instant::now() + LINGER;
     loop {
         match discard(transport.fd(), DISCARD_BYTES) {

@@ -9,11 +9,11 @@ use openssl::base64::encode_block;
 use openssl::sha::sha256;
 
 use super::ink::xml;
-use super::json::Json;
 use super::model::{Doing, Event, Lane, Made, Picture, Seen};
 use super::packet::Body;
 use super::svg;
 use super::text::milliseconds;
+use crate::json::Json;
 use crate::lesson::words;
 use crate::text::escaped;
 

@@ -9,7 +9,7 @@
 //! compose.rs  all of it put together: model.rs is the picture
 //! text.rs     for a terminal
 //! svg.rs      for slides; layout.rs is where everything stands, ink.rs how it is written
-//! html.rs     for a browser, step by step: page.html, with json.rs for the data in it
+//! html.rs     for a browser, step by step: page.html
 //! ```
 
 mod arrows;
@@ -18,7 +18,6 @@ mod call;
 mod compose;
 mod html;
 mod ink;
-mod json;
 mod lanes;
 mod layout;
 mod merge;

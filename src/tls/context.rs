@@ -11,6 +11,7 @@ use openssl::ssl::{
     SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions, SslSessionCacheMode, SslVerifyMode, SslVersion,
 };
 use openssl::x509::store::{X509Store, X509StoreBuilder};
+use openssl::x509::verify::X509VerifyFlags;
 use openssl::x509::{X509, X509PurposeId, X509VerifyResult};
 
 use super::keylog::KeyLog;
@@ -57,6 +58,15 @@ pub fn client_context(
     if let Some(me) = me {
         present(&mut builder, me)?;
     }
+    Ok(builder.build())
+}
+
+/// The context of a client that trusts these certificates as they are, whoever has signed them, and no others.
+pub fn context_trusting(trusted: Vec<X509>) -> Result<SslContext> {
+    let mut builder = builder(SslMethod::tls_client(), None)?;
+    builder.set_verify(SslVerifyMode::PEER);
+    builder.set_cert_store(store(trusted).map_err(setup_failed)?);
+    builder.verify_param_mut().set_flags(X509VerifyFlags::PARTIAL_CHAIN).map_err(setup_failed)?;
     Ok(builder.build())
 }
 

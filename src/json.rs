@@ -1,4 +1,4 @@
-//! JSON for a page: text that can end neither a string nor the `<script>` that it stands in.
+//! JSON, for scripts and for a page: text that can end neither a string nor the `<script>` that it stands in.
 //!
 //! - Standard: RFC 8259 §7; HTML Living Standard §4.12.1.3 (restrictions for contents of script elements)
 
@@ -30,6 +30,10 @@ impl Json {
         }
         out.push('"');
         Json(out)
+    }
+
+    pub fn boolean(value: bool) -> Json {
+        Json(value.to_string())
     }
 
     pub fn array(items: impl IntoIterator<Item = Json>) -> Json {

@@ -1,0 +1,90 @@
+//! `sockstep check`: is that server, in whatever language, what the course asks for? A black box is tried from
+//! outside, case by case.
+//!
+//! ```text
+//! case.rs     a case, and what is said when it fails
+//! echo.rs     the cases of stage 1; echoed.rs is how bytes that come back are judged
+//! relay.rs    the cases of stage 2; room.rs is the clients that talk with one another
+//! secure.rs   the cases of TLS; handshake.rs is how they get in, hello.rs a ClientHello by hand
+//! datagram.rs the cases of UDP
+//! exam.rs     who is examined, and the deadline of a case
+//! peer.rs     one of our clients, and the poll() loop that moves all of them
+//! shown.rs    bytes for a report
+//! report.rs   the report: rows or JSON
+//! ```
+//!
+//! The lists of cases are the course's definition of "correct". Each case makes its own connections, has its own
+//! deadline, and trusts nothing that the server sends.
+//!
+//! - Notes: notes/15-questions.md
+//! - Try: make check STAGE=1
+
+mod case;
+mod datagram;
+mod echo;
+mod echoed;
+mod exam;
+mod handshake;
+mod hello;
+mod peer;
+mod relay;
+mod report;
+mod room;
+mod secure;
+mod shown;
+
+use std::time::Instant;
+
+use self::case::Case;
+use self::exam::Exam;
+use self::report::{Heading, Report, Tried};
+use crate::cli::CheckArgs;
+use crate::error::{During, Result, errno_of};
+
+const PASSED: u8 = 0;
+const FAILED: u8 = 1;
+
+/// Examines. 0 when all cases have passed, 1 when not; an error when there is nobody to examine.
+pub fn run(args: &CheckArgs) -> Result<u8> {
+    if args.list {
+        let written = report::list(groups(args), args.json);
+        return written.map(|()| PASSED).map_err(|error| errno_of(&error)).during("write", "stdout");
+    }
+    let exam = Exam::of(args)?;
+    let cases: Vec<&'static Case> = groups(args).into_iter().flat_map(|(_, cases)| cases).collect();
+    let server = args.server.as_ref().map(ToString::to_string).unwrap_or_default();
+    let heading = Heading { server, stage: args.stage(), tls: args.speaks_tls(), udp: args.udp };
+    let mut report = Report::begin(heading, cases.len(), args.json);
+    for (n, case) in cases.into_iter().enumerate() {
+        report.trying(case);
+        let began = Instant::now();
+        let mut outcome = exam.try_case(case);
+        if let Some(error) = exam.never_reached() {
+            report.clear();
+            return Err(error);
+        }
+        if let Some(failure) = outcome.as_mut().err().filter(|_| n == 0 && !args.udp && secure::speaks_tls(&exam)) {
+            failure.came.push_str(". 이 서버는 TLS로 응답합니다. --tls를 붙여 검사하십시오");
+        }
+        let tried = Tried { case, outcome, took: began.elapsed() };
+        report.done(tried).map_err(|error| errno_of(&error)).during("write", "stdout")?;
+    }
+    let all = report.end().map_err(|error| errno_of(&error)).during("write", "stdout")?;
+    Ok(if all { PASSED } else { FAILED })
+}
+
+/// What is tried, in this order: all the rest goes over what TLS has to be.
+fn groups(args: &CheckArgs) -> Vec<(&'static str, &'static [Case])> {
+    const TLS: (&str, &[Case]) = ("TLS", secure::CASES);
+    const ROUGH: (&str, &[Case]) = ("TLS: 끝까지 접속하지 않는 클라이언트", secure::ROUGH_CASES);
+    const ECHO: (&str, &[Case]) = ("1단계: 에코", echo::CASES);
+    const RELAY: (&str, &[Case]) = ("2단계: 중계 (3단계에서는 TLS 위에서)", relay::CASES);
+    const UDP: (&str, &[Case]) = ("1단계: UDP 에코", datagram::CASES);
+    let own = match args.stage {
+        _ if args.udp => return vec![UDP],
+        None => return vec![ECHO, UDP, RELAY, TLS, ROUGH], // --list
+        Some(1) => ECHO,
+        Some(_) => RELAY,
+    };
+    if args.speaks_tls() { vec![TLS, own, ROUGH] } else { vec![own] }
+}
