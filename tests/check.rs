@@ -2,61 +2,25 @@
 //! the grader, mislead it or draw on the terminal.
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/graded.rs"]
+mod graded;
 #[path = "support/pty.rs"]
 mod pty;
 mod support;
 #[path = "support/tool.rs"]
 mod tool;
 
-use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use graded::*;
 use pty::Terminal;
 use support::*;
 use tinyjson::JsonValue;
 use tool::Tool;
-
-/// `sockstep check ADDR ARGS`
-fn check(addr: &str, args: &[&str]) -> Finished {
-    run(Command::new(BIN).args(["check", addr]).args(args), b"")
-}
-
-/// What `--json` said.
-struct Graded {
-    document: HashMap<String, JsonValue>,
-    cases: Vec<HashMap<String, JsonValue>>,
-    code: i32,
-}
-
-impl Graded {
-    fn of(done: &Finished) -> Graded {
-        assert_eq!(done.err, "", "nothing is on standard error unless it is a terminal");
-        let document: JsonValue = done.text().parse().unwrap();
-        let document: HashMap<_, _> = document.try_into().unwrap();
-        let cases: Vec<JsonValue> = document["cases"].clone().try_into().unwrap();
-        let cases = cases.into_iter().map(|case| case.try_into().unwrap()).collect();
-        Graded { document, cases, code: done.code() }
-    }
-
-    fn names(&self, passed: bool) -> Vec<&str> {
-        let cases = self.cases.iter().filter(|case| *case["passed"].get::<bool>().unwrap() == passed);
-        cases.map(|case| case["name"].get::<String>().unwrap().as_str()).collect()
-    }
-
-    /// What is said of a case that has failed.
-    fn said(&self, name: &str, part: &str) -> &str {
-        let case = self.cases.iter().find(|case| *case["name"].get::<String>().unwrap() == name).unwrap();
-        case[part].get::<String>().unwrap_or_else(|| panic!("{name} has passed"))
-    }
-}
-
-fn grade(addr: &str, args: &[&str]) -> Graded {
-    Graded::of(&check(addr, &[args, &["--json"]].concat()))
-}
 
 fn assert_all_pass(server: &Server, args: &[&str], count: usize) {
     let graded = grade(&server.addr.to_string(), args);
@@ -134,7 +98,10 @@ fn ncat_with_a_cat_for_each_client_forgets_the_rest_at_a_half_close() {
     let shown = readme.split("```text\n실패  ").nth(1).unwrap().split("```").next().unwrap();
     let until_it_came = shown.split(" 가운데").next().unwrap();
     assert!(done.text().contains(&format!("실패  {until_it_came} 가운데")), "{until_it_came} in: {}", done.text());
-    assert!(shown.ends_with("\n      참고: notes/08-send-recv.md\n"), "{shown}");
+    assert!(
+        shown.ends_with("\n      참고: notes/08-send-recv.md (이 항목만 다시: --case echo-half-close-late)\n"),
+        "{shown}"
+    );
     let text = done.text();
     let failed: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("실패  ")).collect();
     let volume = ["half-close", "보내기를 마친", "4MiB를 보내면서", "8MiB를"];
@@ -350,7 +317,7 @@ fn the_list_is_what_is_tried() {
         assert_eq!((done.code(), done.err.as_str()), (0, ""));
         let text = done.text();
         let rows = text.lines().filter_map(|line| line.strip_prefix("  ")?.split_once(" (notes/"));
-        rows.map(|(title, _)| title.to_string()).collect::<Vec<_>>()
+        rows.map(|(row, _)| row.split_once(' ').unwrap().1.trim().to_string()).collect::<Vec<_>>()
     };
     let all = listed(&[]);
     assert_eq!(all.len(), ECHO + RELAY + TLS + UDP);
@@ -363,6 +330,21 @@ fn the_list_is_what_is_tried() {
     let names: std::collections::HashSet<String> =
         cases.iter().map(|case| case["name"].get::<String>().unwrap().clone()).collect();
     assert_eq!(names.len(), all.len(), "each name stands for one case");
+}
+
+#[test]
+fn only_the_cases_that_are_asked_for_are_tried() {
+    let server = Server::start(&[]);
+    let addr = server.addr.to_string();
+    let graded = grade(&addr, &["--stage", "1", "--case", "echo-reset,echo-line", "--case", "echo-pieces"]);
+    assert_eq!((graded.names(true), graded.code), (vec!["echo-line", "echo-pieces", "echo-reset"], 0));
+    let done = check(&addr, &["--stage", "1", "--case", "relay-all"]);
+    assert_eq!((done.code(), done.text().as_str()), (4, ""));
+    assert!(
+        done.err.starts_with("sockstep: --case relay-all: no such case in this examination\n힌트: "),
+        "{}",
+        done.err
+    );
 }
 
 #[test]

@@ -39,7 +39,8 @@ use self::case::Case;
 use self::exam::Exam;
 use self::report::{Heading, Report, Tried};
 use crate::cli::CheckArgs;
-use crate::error::{During, Result, errno_of};
+use crate::error::{During, Error, Result, errno_of};
+use crate::text::escaped;
 
 const PASSED: u8 = 0;
 const FAILED: u8 = 1;
@@ -50,8 +51,8 @@ pub fn run(args: &CheckArgs) -> Result<u8> {
         let written = report::list(groups(args), args.json);
         return written.map(|()| PASSED).map_err(|error| errno_of(&error)).during("write", "stdout");
     }
+    let cases = cases(args)?;
     let exam = Exam::of(args)?;
-    let cases: Vec<&'static Case> = groups(args).into_iter().flat_map(|(_, cases)| cases).collect();
     let server = args.server.as_ref().map(ToString::to_string).unwrap_or_default();
     let heading = Heading { server, stage: args.stage(), tls: args.speaks_tls(), udp: args.udp };
     let mut report = Report::begin(heading, cases.len(), args.json);
@@ -71,6 +72,20 @@ pub fn run(args: &CheckArgs) -> Result<u8> {
     }
     let all = report.end().map_err(|error| errno_of(&error)).during("write", "stdout")?;
     Ok(if all { PASSED } else { FAILED })
+}
+
+/// All cases of the stage, or those of them that were asked for.
+fn cases(args: &CheckArgs) -> Result<Vec<&'static Case>> {
+    let all: Vec<&'static Case> = groups(args).into_iter().flat_map(|(_, cases)| cases).collect();
+    if let Some(unknown) = args.only.iter().find(|name| all.iter().all(|case| case.name != *name)) {
+        return Err(Error::Refused {
+            what: format!("--case {}", escaped(unknown)),
+            reason: "no such case in this examination".into(),
+            hint: "같은 옵션에 --list를 더하면 검사하는 항목의 이름을 볼 수 있습니다.".into(),
+        });
+    }
+    let asked = |case: &&Case| args.only.is_empty() || args.only.iter().any(|name| case.name == name);
+    Ok(all.into_iter().filter(asked).collect())
 }
 
 /// What is tried, in this order: all the rest goes over what TLS has to be.

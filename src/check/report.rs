@@ -127,8 +127,8 @@ fn row(tried: &Tried) -> String {
     match &tried.outcome {
         Ok(()) => format!("통과  {title}\n"),
         Err(Failure { sent, expected, came }) => format!(
-            "실패  {title}\n      보낸 것: {sent}\n      기대한 것: {expected}\n      받은 것: {came}\n      참고: {}\n",
-            tried.case.chapter
+            "실패  {title}\n      보낸 것: {sent}\n      기대한 것: {expected}\n      받은 것: {came}\n      참고: {} (이 항목만 다시: --case {})\n",
+            tried.case.chapter, tried.case.name
         ),
     }
 }
@@ -168,7 +168,7 @@ pub fn list<'a>(stages: impl IntoIterator<Item = (&'a str, &'a [Case])>, json: b
     for (n, (stage, cases)) in stages.iter().enumerate() {
         writeln!(out, "{}{stage}", if n > 0 { "\n" } else { "" })?;
         for case in *cases {
-            writeln!(out, "  {} ({})", case.title, case.chapter)?;
+            writeln!(out, "  {:<22} {} ({})", case.name, case.title, case.chapter)?;
         }
     }
     Ok(())

@@ -37,6 +37,13 @@ pub struct CheckArgs {
     #[arg(long, default_value = "5", hide_default_value = true, allow_negative_numbers = true, value_name = "초", value_parser = parse_case_seconds,
           help = "항목 하나의 제한 시간 (읽지 않는 클라이언트가 있는 항목은 두 배). 느린 네트워크에서는 늘리십시오. 3600초까지 정할 수 있습니다 [기본값: 5]")]
     pub timeout: Duration,
+    #[arg(
+        long = "case",
+        value_name = "이름",
+        value_delimiter = ',',
+        help = "이 항목만 검사합니다. 쉼표로 잇거나 여러 번 쓸 수 있습니다. 이름은 --list로 볼 수 있습니다"
+    )]
+    pub only: Vec<String>,
     #[arg(long, help = "결과를 JSON으로 출력합니다")]
     pub json: bool,
     #[arg(long, help = "검사하지 않고 검사 항목과 그것을 설명하는 장만 보여 줍니다")]
