@@ -1,4 +1,5 @@
 //! One step of an experiment: what is typed in which terminal, and what is written below it.
+#![allow(dead_code, clippy::unwrap_used, clippy::panic)]
 
 use std::sync::LazyLock;
 
