@@ -96,6 +96,7 @@ fn open_next(others: &mut IntoIter<SocketAddr>) -> Option<Result<(Socket, Socket
 fn open(server: &SocketAddr) -> Result<Socket> {
     let socket = socket(server, SockType::Datagram, SockFlag::SOCK_NONBLOCK).during("socket", server)?;
     let errors = if server.is_ipv4() { SocketOption::Errors } else { SocketOption::Errors6 };
+    // [11.recverr]
     set_option(socket.as_fd(), errors, 1).during("setsockopt", format!("{server}, {errors:?}"))?;
     Ok(socket)
 }
@@ -119,6 +120,7 @@ impl Talk {
         let mut lines = Lines::new();
         loop {
             let now = Instant::now();
+            // [11.patience]
             if self.patience_ends <= now && !step::is_on() {
                 self.owed = 0;
             }

@@ -198,6 +198,7 @@ fn is_broken(errno: Errno) -> bool {
 ///
 /// By which interface, the routing table decides; only a link-local address means nothing without one.
 fn way_back(info: PacketInfo) -> PacketInfo {
+    // [11.way-back]
     match info {
         PacketInfo::V4 { ours, .. } => PacketInfo::V4 { interface: 0, ours, asked: Ipv4Addr::UNSPECIFIED },
         PacketInfo::V6 { interface, asked } if asked.is_unicast_link_local() => PacketInfo::V6 { interface, asked },
