@@ -19,6 +19,7 @@ fn main() -> ExitCode {
     };
     signal::survive_full_files();
     let failed = if matches!(command, Command::Status(_)) { STATUS_UNKNOWN } else { FAILED };
+    // [00.roles]
     let result = match command {
         Command::Server(args) => {
             logging::init("server", if args.lesson.steps() { "warn" } else { "info" }, args.lesson.trace == Some(None));
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            // Which call failed, on what, with which errno; and what to try.
+            // Which call failed, on what, with which errno; and what to try. [00.errno]
             let _ = write!(std::io::stderr(), "{}", error.in_full());
             ExitCode::from(failed)
         }

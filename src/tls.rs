@@ -55,6 +55,7 @@ impl io::Read for Wire<'_> {
 }
 
 impl io::Write for Wire<'_> {
+    // [01.wire]
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         send(self.0, data).map_err(wire_error)
     }

@@ -115,6 +115,7 @@ impl<'fd> Transport<'fd> {
             return Ok(0);
         }
         self.write_event = PollFlags::POLLOUT;
+        // [01.plain-or-tls]
         let sent = match &mut self.tls {
             None => match send(self.fd, data) {
                 Err(Errno::EAGAIN) => 0,
