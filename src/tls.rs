@@ -100,6 +100,7 @@ pub fn connecting<'fd>(context: &SslContext, name: &str, wire: Wire<'fd>) -> Res
     let param = ssl.param_mut();
     // RFC 9525: names are in subjectAltName, and nowhere else.
     param.set_hostflags(X509CheckFlags::NO_PARTIAL_WILDCARDS | X509CheckFlags::NEVER_CHECK_SUBJECT);
+    // [12.name]
     match name.parse::<IpAddr>() {
         Ok(ip) => param.set_ip(ip),
         Err(_) => param.set_host(name).and_then(|()| ssl.set_hostname(name)),

@@ -97,6 +97,7 @@ impl<'fd> Transport<'fd> {
                         Received::Wait
                     }
                     Verdict::CleanEnd => Received::End,
+                    // [12.truncated]
                     Verdict::Trouble(Trouble::UnexpectedEof) => Received::Truncated,
                     Verdict::Trouble(trouble) => return Err(trouble),
                 },
