@@ -8,7 +8,8 @@ pub mod error;
 pub mod text;
 // The class looks at every call through this gate.
 pub mod lesson;
-// The calls: socket, bind, listen, accept, connect, recv, send, shutdown, close. [00.calls]
+// The calls: socket, bind, listen, accept, connect, recv, send, shutdown, close.
+// [00.calls]
 pub mod lifecycle;
 // The log: on standard error, in a file, at syslog.
 pub mod logging;

@@ -38,7 +38,8 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            // Which call failed, on what, with which errno; and what to try. [00.errno]
+            // [00.errno]
+            // Which call failed, on what, with which errno; and what to try.
             let _ = write!(std::io::stderr(), "{}", error.in_full());
             ExitCode::from(failed)
         }
