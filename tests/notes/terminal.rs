@@ -1,5 +1,6 @@
 //! One terminal of an experiment: a shell at a pseudo-terminal, and what a person would read there.
 
+use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::num::NonZeroU16;
 use std::path::Path;
@@ -29,12 +30,14 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// A shell in `dir`, where `sockstep` is on the path.
-    pub fn open(dir: &Path) -> Terminal {
+    /// A shell in `dir`, where `sockstep` is on the path; in the network of that process, if there is one.
+    pub fn open(dir: &Path, network: Option<u32>) -> Terminal {
         let pair = native_pty_system().openpty(PtySize { rows: 24, cols: COLUMNS, ..PtySize::default() }).unwrap();
         // Without echo: what is typed is written in the notes as it is.
-        let mut shell = CommandBuilder::new("sh");
-        shell.args(["-c", "stty -echo && exec bash --norc --noprofile --noediting -i"]);
+        let start = ["sh", "-c", "stty -echo && exec bash --norc --noprofile --noediting -i"].map(String::from);
+        let enter = network.map(|pid| ["nsenter", "-t", &pid.to_string(), "-n"].map(String::from));
+        let argv = enter.into_iter().flatten().chain(start).map(OsString::from).collect();
+        let mut shell = CommandBuilder::from_argv(argv);
         shell.cwd(dir);
         let path = std::env::var("PATH").unwrap_or_default();
         shell.env("PATH", format!("{}:{path}:/usr/sbin:/sbin", Path::new(BIN).parent().unwrap().display()));
