@@ -58,6 +58,7 @@ pub fn serve(mut transport: Transport<'_>, relay: &ChildEnd, setup: &Setup<'_>, 
         }
         match transport.send(&buf[pending.clone()]) {
             Ok(0) => continue,
+            // [08.short]
             Ok(n) => pending.start += n,
             Err(trouble) => return trouble.into(),
         }

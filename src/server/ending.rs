@@ -90,6 +90,7 @@ pub fn farewell(transport: &mut Transport<'_>, waiter: &Waiter, words: &[u8], pe
     }
 }
 
+// [08.linger]
 fn linger(transport: &Transport<'_>, waiter: &Waiter) {
     let until = Instant::now() + LINGER;
     loop {
