@@ -126,7 +126,7 @@ fn hand_to_child(
     };
     match fork() {
         Ok(Some(pid)) => {
-            close(conn); // the child's copy keeps the connection open
+            close(conn); // [09.parent] the child's copy keeps the connection open
             child_end.close();
             Ok((parent_end, pid))
         }
