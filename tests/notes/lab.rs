@@ -6,6 +6,9 @@ use std::os::unix::fs::symlink;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use super::chapter::{Experiment, root};
 use super::matching::Values;
 use super::step::{Kind, Step};
@@ -91,7 +94,15 @@ impl Network {
 }
 
 impl Drop for Network {
+    /// Ends whoever is still in it: a daemon, where an experiment has failed before it stopped it.
     fn drop(&mut self) {
+        let of = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/net"));
+        if let (Ok(this), Ok(all)) = (of(&self.0.id().to_string()), fs::read_dir("/proc")) {
+            let pids = all.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+            for pid in pids.filter(|pid| of(pid).is_ok_and(|network| network == this)) {
+                let _ = pid.parse().map(|pid| kill(Pid::from_raw(pid), Signal::SIGKILL));
+            }
+        }
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

@@ -15,8 +15,10 @@ use crate::support::{BIN, eventually};
 /// The shell's prompt: nothing else writes this.
 const SHELL: &str = "⟪⟫";
 const PYTHON: &str = ">>> ";
-/// As wide as a terminal on a projector. `ss` draws its table to this width; longer lines run on in the next row.
+/// As wide as a terminal on a projector: `ss` draws its table to this width.
 const COLUMNS: u16 = 160;
+/// As wide as the longest line: it is read as one, however a terminal breaks it.
+const LINE: u16 = 2000;
 
 pub struct Terminal {
     child: Box<dyn Child + Send + Sync>,
@@ -95,20 +97,11 @@ impl Terminal {
         let came = self.came.lock().unwrap();
         let new = &came[self.claimed..];
         // As many rows as there can be, so that nothing scrolls away.
-        let rows = new.iter().filter(|byte| **byte == b'\n').count() + new.len() / usize::from(COLUMNS) + 2;
-        let [rows, columns] = [rows.try_into().unwrap_or(u16::MAX), COLUMNS].map(|n| NonZeroU16::new(n).unwrap());
+        let rows = new.iter().filter(|byte| **byte == b'\n').count() + new.len() / usize::from(LINE) + 2;
+        let [rows, columns] = [rows.try_into().unwrap_or(u16::MAX), LINE].map(|n| NonZeroU16::new(n).unwrap());
         let mut screen = vt100::Parser::new(rows, columns, 0);
         screen.process(new);
-        let mut lines = vec![String::new()];
-        for (n, row) in (0..).zip(screen.screen().rows(0, COLUMNS)) {
-            if let Some(line) = lines.last_mut() {
-                line.push_str(&row);
-            }
-            if !screen.screen().row_wrapped(n) {
-                lines.push(String::new());
-            }
-        }
-        (lines.iter().map(|line| without_prompts(line)).collect(), came.len())
+        (screen.screen().rows(0, LINE).map(|line| without_prompts(&line)).collect(), came.len())
     }
 }
 
