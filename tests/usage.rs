@@ -288,7 +288,11 @@ fn make_installs_what_is_missing_after_saying_so() {
         let path = machine.path().to_str().unwrap();
         let done = make_with(&["setup"], path);
         let said = done.text();
-        for packages in ["gcc libc6-dev pkg-config libssl-dev", "openssl", &format!("strace ncat socat procps tcpdump python3{}", browser())] {
+        for packages in [
+            "gcc libc6-dev pkg-config libssl-dev",
+            "openssl",
+            &format!("strace ncat socat procps tcpdump python3{}", browser()),
+        ] {
             let steps = format!(
                 "필요한 패키지를 설치합니다: {packages}\n{sudo}apt-get update -q\n\
                  {sudo}apt-get install -q -y --no-install-recommends {packages}\n"
