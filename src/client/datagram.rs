@@ -5,7 +5,7 @@
 //! server, and the first one gets us a port. A line is a datagram, without its newline: a datagram
 //! keeps its borders by itself.
 //!
-//! - Notes: notes/08-send-recv.md
+//! - Notes: notes/11-udp.md
 //! - Manual: udp(7), ip(7) (IP_RECVERR, ip_local_port_range), poll(2)
 //! - Standard: RFC 768, RFC 1122 §4.1.3.3 (an ICMP error is passed up to us)
 

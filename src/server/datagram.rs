@@ -4,7 +4,7 @@
 //! One buffer, filled and emptied in turn: what comes while a reply waits for room stays in the
 //! kernel, and what does not fit there is lost, as UDP may lose it anywhere.
 //!
-//! - Notes: notes/08-send-recv.md
+//! - Notes: notes/11-udp.md
 //! - Manual: udp(7), ip(7), ipv6(7)
 //! - Standard: RFC 768, RFC 862 (the echo service), RFC 1122 §4.1.3.5 (reply from the address that was asked)
 

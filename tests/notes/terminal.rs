@@ -95,7 +95,11 @@ impl Terminal {
     /// What a person has before him since the last claim, without prompts, and up to where that goes.
     pub fn unclaimed(&self) -> (Vec<String>, usize) {
         let came = self.came.lock().unwrap();
-        let new = &came[self.claimed..];
+        let (before, mut new) = came.split_at(self.claimed);
+        // A program may write a line and its end in two goes, and the notes may have had the first of them.
+        if [b"\n".as_slice(), SHELL.as_bytes(), PYTHON.as_bytes()].iter().all(|end| !before.ends_with(end)) {
+            new = new.strip_prefix(b"\r\n").unwrap_or(new);
+        }
         // As many rows as there can be, so that nothing scrolls away.
         let rows = new.iter().filter(|byte| **byte == b'\n').count() + new.len() / usize::from(LINE) + 2;
         let [rows, columns] = [rows.try_into().unwrap_or(u16::MAX), LINE].map(|n| NonZeroU16::new(n).unwrap());
