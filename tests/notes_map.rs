@@ -152,6 +152,20 @@ fn a_call_and_its_chapters_name_each_other() {
 }
 
 #[test]
+fn a_file_whose_header_names_a_chapter_is_named_there() {
+    let chapters = chapters();
+    let mut seen = 0;
+    for (file, text) in sources() {
+        let Some(notes) = text.lines().find_map(|line| line.strip_prefix("//! - Notes: ")) else { continue };
+        for chapter in chapters.iter().filter(|chapter| notes.contains(&chapter.file)) {
+            assert!(chapter.text.contains(&file), "{}: {file} leads here, and nothing leads back", chapter.file);
+            seen += 1;
+        }
+    }
+    assert!(seen > 25, "only {seen} found: is the pattern still right?");
+}
+
+#[test]
 fn every_file_of_the_source_that_names_a_chapter_names_one_that_exists() {
     let named = Regex::new(r"notes/[0-9a-z-]+\.md").unwrap();
     let mut seen = 0;
