@@ -39,12 +39,12 @@ RUN_CLIENT = $(BIN) client --connect $(SERVER)$(if $(CLIENT_$(STAGE)), $(CLIENT_
 BUILD_TOOLS = cc:gcc pkg-config:pkg-config
 CERT_TOOLS  = openssl:openssl
 LOOK_TOOLS  = strace:strace ss:iproute2
-TEST_TOOLS  = $(LOOK_TOOLS) ncat:ncat socat:socat
+TEST_TOOLS  = $(LOOK_TOOLS) ncat:ncat socat:socat ps:procps tcpdump:tcpdump python3:python3
 # A page is tested in a browser, and with Hangul in it. Debian has one as a package, Ubuntu has not.
 BROWSER     = { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null || { . /etc/os-release; [ "$$ID" != debian ]; } || echo chromium fonts-nanum
 
 .DEFAULT_GOAL := help
-.PHONY: help demo timeline run-server run-client step-server step-client check start stop status reload logs certs ss strace-server test lint doc clean setup build stage ca build-tools cert-tools look-tools test-tools
+.PHONY: help demo timeline run-server run-client step-server step-client check start stop status reload logs certs ss strace-server test lint doc figures clean setup build stage ca build-tools cert-tools look-tools test-tools
 
 help:
 	@echo '사용법: make 타깃 [변수=값 ...]'
@@ -68,6 +68,7 @@ help:
 	@echo '  test           필요한 도구를 설치하고 모든 테스트를 실행합니다'
 	@echo '  lint           서식과 clippy를 검사합니다'
 	@echo '  doc            소스 코드 문서를 만듭니다 (영어)'
+	@echo '  figures        notes의 그림 가운데 실행을 기록한 타임라인을 다시 그립니다'
 	@echo '  setup          빌드와 테스트에 필요한 도구를 모두 설치합니다'
 	@echo '  clean          빌드 결과물을 지웁니다 (인증서는 그대로 둡니다)'
 	@echo
@@ -173,6 +174,10 @@ lint: build-tools
 
 doc: build-tools
 	cargo doc --locked --no-deps --document-private-items
+
+# Kept in the repository: a chapter is read where nothing has been built.
+figures: build cert-tools
+	notes/figures/make-timelines.sh $(BIN)
 
 clean:
 	cargo clean

@@ -86,6 +86,7 @@ pub fn detach() -> Result<Side> {
 
 /// `Some` in the process that leads the new session, `None` in its child, which does not.
 fn leave_session() -> Result<Option<Pid>> {
+    // [13.setsid]
     setsid().during("setsid", "")?;
     let child = fork().during("fork", "daemon")?;
     if child.is_none() {
@@ -118,6 +119,7 @@ impl Ready {
     pub fn report<T>(self, outcome: Result<T>) -> Result<T> {
         let ready = outcome.and_then(|value| {
             let_go_of_standard_files()?;
+            // [13.ready]
             let told = write!(&self.0, "{READY}{}", std::process::id());
             // EPIPE: it was stopped, and nobody would know of us.
             told.map_err(|error| errno_of(&error)).during("write", "pipe to the starter").map(|()| value)

@@ -11,6 +11,7 @@ pub mod json;
 // The class looks at every call through this gate.
 pub mod lesson;
 // The calls: socket, bind, listen, accept, connect, recv, send, shutdown, close.
+// [00.calls]
 pub mod lifecycle;
 // The log: on standard error, in a file, at syslog.
 pub mod logging;

@@ -20,6 +20,7 @@ fn main() -> ExitCode {
     };
     signal::survive_full_files();
     let failed = if matches!(command, Command::Status(_) | Command::Check(_)) { UNKNOWN } else { FAILED };
+    // [00.roles]
     let result = match command {
         Command::Server(args) => {
             logging::init("server", if args.lesson.steps() { "warn" } else { "info" }, args.lesson.trace == Some(None));
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
+            // [00.errno]
             // Which call failed, on what, with which errno; and what to try.
             let _ = write!(std::io::stderr(), "{}", error.in_full());
             ExitCode::from(failed)

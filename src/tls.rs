@@ -56,6 +56,7 @@ impl<F: AsFd> io::Read for Wire<F> {
 }
 
 impl<F: AsFd> io::Write for Wire<F> {
+    // [01.wire]
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         send(self.0.as_fd(), data).map_err(wire_error)
     }
@@ -100,6 +101,7 @@ pub fn connecting<F: AsFd>(context: &SslContext, name: &str, wire: Wire<F>) -> R
     let param = ssl.param_mut();
     // RFC 9525: names are in subjectAltName, and nowhere else.
     param.set_hostflags(X509CheckFlags::NO_PARTIAL_WILDCARDS | X509CheckFlags::NEVER_CHECK_SUBJECT);
+    // [12.name]
     match name.parse::<IpAddr>() {
         Ok(ip) => param.set_ip(ip),
         Err(_) => param.set_host(name).and_then(|()| ssl.set_hostname(name)),

@@ -98,6 +98,7 @@ impl<F: AsFd + Clone> Transport<F> {
                         Received::Wait
                     }
                     Verdict::CleanEnd => Received::End,
+                    // [12.truncated]
                     Verdict::Trouble(Trouble::UnexpectedEof) => Received::Truncated,
                     Verdict::Trouble(trouble) => return Err(trouble),
                 },
@@ -116,6 +117,7 @@ impl<F: AsFd + Clone> Transport<F> {
             return Ok(0);
         }
         self.write_event = PollFlags::POLLOUT;
+        // [01.plain-or-tls]
         let sent = match &mut self.tls {
             None => match send(self.fd.as_fd(), data) {
                 Err(Errno::EAGAIN) => 0,

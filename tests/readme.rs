@@ -193,3 +193,14 @@ fn same_each_time(text: &str) -> String {
 fn columns_of(text: &str) -> usize {
     text.chars().map(sockstep::text::width).sum()
 }
+
+#[test]
+fn it_lists_every_chapter_of_the_notes() {
+    let readme = read("README.md");
+    for chapter in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("notes")).unwrap() {
+        let file = chapter.unwrap().file_name().into_string().unwrap();
+        if let Some(number) = file.strip_suffix(".md").map(|name| &name[..2]) {
+            assert!(readme.contains(&format!("[{number}](notes/{file})")), "{file}");
+        }
+    }
+}

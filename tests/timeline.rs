@@ -466,7 +466,7 @@ fn nothing_in_a_trace_becomes_markup_or_drives_a_terminal() {
     }
     let svg = figure(std::slice::from_ref(&file), &[]);
     let document = roxmltree::Document::parse(&svg).unwrap();
-    let known = ["svg", "style", "rect", "title", "text", "tspan", "path", "g"];
+    let known = ["svg", "style", "rect", "title", "desc", "text", "tspan", "path", "g"];
     assert!(
         document.descendants().filter(|node| node.is_element()).all(|node| known.contains(&node.tag_name().name()))
     );

@@ -299,7 +299,11 @@ fn make_installs_what_is_missing_after_saying_so() {
         let path = machine.path().to_str().unwrap();
         let done = make_with(&["setup"], path);
         let said = done.text();
-        for packages in ["gcc libc6-dev pkg-config libssl-dev", "openssl", &format!("strace ncat socat{}", browser())] {
+        for packages in [
+            "gcc libc6-dev pkg-config libssl-dev",
+            "openssl",
+            &format!("strace ncat socat procps tcpdump python3{}", browser()),
+        ] {
             let steps = format!(
                 "필요한 패키지를 설치합니다: {packages}\n{sudo}apt-get update -q\n\
                  {sudo}apt-get install -q -y --no-install-recommends {packages}\n"
@@ -317,7 +321,7 @@ fn make_names_what_is_missing_where_it_cannot_install_it() {
     assert_ne!(done.code(), 0);
     assert!(
         done.err.contains(&format!(
-            "apt-get이 없어 필요한 패키지를 설치할 수 없습니다. 직접 설치하십시오: iproute2 socat{}\n",
+            "apt-get이 없어 필요한 패키지를 설치할 수 없습니다. 직접 설치하십시오: iproute2 socat procps tcpdump python3{}\n",
             browser()
         )),
         "{}",

@@ -5,7 +5,7 @@
 //! server, and the first one gets us a port. A line is a datagram, without its newline: a datagram
 //! keeps its borders by itself.
 //!
-//! - Notes: notes/08-send-recv.md
+//! - Notes: notes/11-udp.md
 //! - Manual: udp(7), ip(7) (IP_RECVERR, ip_local_port_range), poll(2)
 //! - Standard: RFC 768, RFC 1122 §4.1.3.3 (an ICMP error is passed up to us)
 
@@ -97,6 +97,7 @@ fn open_next(others: &mut IntoIter<SocketAddr>) -> Option<Result<(Socket, Socket
 fn open(server: &SocketAddr) -> Result<Socket> {
     let socket = socket(server, SockType::Datagram, SockFlag::SOCK_NONBLOCK).during("socket", server)?;
     let errors = if server.is_ipv4() { SocketOption::Errors } else { SocketOption::Errors6 };
+    // [11.recverr]
     set_option(socket.as_fd(), errors, 1).during("setsockopt", format!("{server}, {errors:?}"))?;
     Ok(socket)
 }
@@ -110,6 +111,7 @@ impl Talk {
         let mut lines = Lines::new();
         loop {
             let now = Instant::now();
+            // [11.patience]
             if self.patience_ends <= now && !step::is_on() {
                 self.owed = 0;
             }

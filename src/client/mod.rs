@@ -109,6 +109,7 @@ fn nowhere(target: &Target, reason: &str) -> Error {
 }
 
 fn connect_to(addr: &SocketAddr) -> Result<Socket> {
+    // [07.client]
     let conn = socket(addr, SockType::Stream, SockFlag::empty()).during("socket", addr)?;
     connect(conn.as_fd(), addr).during("connect", addr)?;
     local_address(conn.as_fd()).during("getsockname", addr)?; // for the class: connect() has picked a port

@@ -55,6 +55,7 @@ fn receive_some(shared: &Shared<'_>, buf: &mut [u8]) -> Result<Received, Trouble
     };
     if !more {
         lesson::remark("서버가 데이터를 보내기를 기다립니다 (poll)");
+        // [07.nolock]
         wait(&mut [PollFd::new(shared.fd, event)], None).map_err(Trouble::Errno)?;
     }
     shared.transport().receive(buf)

@@ -146,6 +146,7 @@ pub fn talk(transport: Transport<BorrowedFd<'_>>, args: &ClientArgs, peer: &str)
             }
         };
         if !ended_by_itself {
+            // [07.wake]
             // close() would not wake a thread that sleeps on the socket; shutdown() does.
             let _ = shutdown(shared.fd, Shutdown::Both);
         }

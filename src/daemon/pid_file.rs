@@ -67,6 +67,7 @@ impl PidFile {
         options.read(true).write(true).create(true).mode(MODE).custom_flags(FLAGS);
         for _ in 0..TRIES {
             let file = regular(path, options.open(path))?;
+            // [13.lock]
             if let Err(errno) = fcntl(&file, FcntlArg::F_SETLK(&write_lock())) {
                 match (errno, holder(path)?) {
                     (Errno::EAGAIN | Errno::EACCES, Some(pid)) => return Err(held(path, pid)),

@@ -60,6 +60,7 @@ impl User {
         if !self.is_less_than_we() {
             return Ok(());
         }
+        // [13.user]
         setgroups(&[self.gid]).during("setgroups", self.gid)?;
         setresgid(self.gid, self.gid, self.gid).during("setresgid", self.gid)?;
         setresuid(self.uid, self.uid, self.uid).during("setresuid", self.uid)?;

@@ -107,6 +107,7 @@ pub fn helpers(pid: Pid) -> io::Result<usize> {
 
 /// The sockets of a process that wait for newcomers: its descriptors, held against the kernel's tables.
 pub fn listening(pid: Pid) -> io::Result<Vec<Listening>> {
+    // [14.inode]
     let inodes = socket_inodes(pid)?;
     Ok(tables(&dir(pid)).into_iter().filter(|socket| inodes.contains(&socket.inode)).collect())
 }

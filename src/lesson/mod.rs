@@ -120,6 +120,7 @@ pub fn carries_tls(fd: BorrowedFd<'_>) {
 /// Nothing is formatted unless somebody looks. The gate neither retries nor judges: an EINTR is a
 /// call that returned EINTR, and the caller decides.
 pub fn gate<T: Outcome>(call: Call<'_>, make: impl FnOnce() -> nix::Result<T>) -> nix::Result<T> {
+    // [14.gate]
     if WATCHED.load(Ordering::Relaxed) { watched(call, make) } else { make() }
 }
 

@@ -132,7 +132,7 @@ fn tcp(fd: BorrowedFd<'_>, local: Address, info: &TcpInfo) -> State {
     let is_alone = matches!(state, "CLOSE" | LISTEN);
     let local = named_fully(fd, local, is_alone);
     let (recv_q, send_q) = match state {
-        LISTEN => (Some(info.unacked), Some(info.sacked)),
+        LISTEN => (Some(info.unacked), Some(info.sacked)), // [05.queue]
         _ => (tcp_unread(fd, state), tcp_unsent(fd, state)),
     };
     let peer = match state {

@@ -172,6 +172,7 @@ pub fn ask(call: &str, number: Option<RawFd>, fd: Option<BorrowedFd<'_>>) {
     if has_waited && who::role() != "client" {
         stepper.console.forget_keys(); // they were no answers: nobody had asked. A client's are its conversation
     }
+    // [14.ask]
     say(&question(call, kind, look::is_pair(number)));
     let all_keys = stepper.greeted.swap(getpid().as_raw(), Ordering::Relaxed) != getpid().as_raw();
     let mut keys = if all_keys { KEYS } else { "Enter s n c q ?" };

@@ -37,6 +37,7 @@ pub enum AcceptError {
 /// Its local port is the listener's; what is new is the 4-tuple. A peer that has already reset the
 /// connection is accepted all the same: recv() will tell.
 pub fn accept(fd: BorrowedFd<'_>) -> Result<(Socket, SocketAddr), AcceptError> {
+    // [06.accept4]
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let accepted = restarting(|| gate(Call::Accept { fd, flags }, || accept4(fd, flags)));
     accepted.map(|(conn, peer)| (conn.into(), peer)).map_err(meaning)
@@ -45,6 +46,7 @@ pub fn accept(fd: BorrowedFd<'_>) -> Result<(Socket, SocketAddr), AcceptError> {
 fn meaning(errno: Errno) -> AcceptError {
     match errno {
         Errno::EAGAIN => AcceptError::Nobody,
+        // [06.lost]
         Errno::ECONNABORTED
         | Errno::EPROTO
         | Errno::ENETDOWN

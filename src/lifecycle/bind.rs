@@ -25,7 +25,9 @@ pub fn bind(fd: BorrowedFd<'_>, addr: &SocketAddr) -> nix::Result<()> {
 }
 
 /// `getsockname(fd)`: the local half of the 4-tuple, as the kernel holds it.
+// [02.local]
 pub fn local_address(fd: BorrowedFd<'_>) -> nix::Result<SocketAddr> {
+    // [04.getsockname]
     gate(Call::Getsockname { fd }, || {
         let storage: SockaddrStorage = nix::sys::socket::getsockname(fd.as_raw_fd())?;
         socket_address(&storage).ok_or(Errno::EAFNOSUPPORT)

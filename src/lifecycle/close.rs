@@ -16,6 +16,7 @@ use nix::errno::Errno;
 use crate::lesson::{Call, gate};
 
 /// A socket that we own. Its end is a call as others are, also where it comes by itself, on the way out of a failure.
+// [02.fd]
 #[derive(Debug)]
 pub struct Socket(ManuallyDrop<OwnedFd>);
 

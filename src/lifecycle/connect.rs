@@ -28,6 +28,7 @@ pub fn connect(fd: BorrowedFd<'_>, addr: &SocketAddr) -> nix::Result<()> {
         SocketAddr::V6(addr) => nix::sys::socket::connect(fd.as_raw_fd(), &SockaddrIn6::from(addr)),
     });
     match connected {
+        // [07.eintr]
         Err(Errno::EINTR) => wait_until_connected(fd),
         result => result,
     }

@@ -19,6 +19,7 @@ use crate::lesson::{Call, gate};
 #[allow(unsafe_code)] // nix caps the backlog at 4096; the kernel's own cap is net.core.somaxconn.
 pub fn listen(fd: BorrowedFd<'_>, backlog: i32) -> nix::Result<()> {
     gate(Call::Listen { fd, backlog }, || {
+        // [05.backlog]
         // SAFETY: listen(2) takes two integers and touches no memory of ours; `fd` is open.
         Errno::result(unsafe { libc::listen(fd.as_raw_fd(), backlog) }).map(drop)
     })

@@ -27,6 +27,7 @@ pub fn recv<'a>(fd: BorrowedFd<'_>, buf: &'a mut [u8]) -> nix::Result<&'a [u8]> 
 
 /// `recv(fd, buf, len, MSG_PEEK)`: looks at what would come next and leaves it in the queue.
 pub fn peek<'a>(fd: BorrowedFd<'_>, buf: &'a mut [u8]) -> nix::Result<&'a [u8]> {
+    // [02.peek]
     let n = restarting(|| recv_once(fd, buf, MsgFlags::MSG_PEEK).map(|bytes| bytes.len()))?;
     Ok(&buf[..n])
 }

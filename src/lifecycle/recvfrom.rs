@@ -23,6 +23,7 @@ use crate::lesson::{Call, Datagram, gate};
 /// datagram as any other: there is no connection, so there is no end that a 0 could stand for.
 pub fn recvfrom<'a>(fd: BorrowedFd<'_>, buf: &'a mut [u8]) -> nix::Result<Datagram<'a>> {
     let (n, from) = restarting(|| recvfrom_once(fd, buf).map(|datagram| (datagram.bytes.len(), datagram.from)))?;
+    // [11.whole]
     Ok(Datagram { bytes: &buf[..n], from, info: None })
 }
 

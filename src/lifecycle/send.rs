@@ -19,6 +19,7 @@ use crate::lesson::{Call, gate};
 ///
 /// MSG_NOSIGNAL: a peer that has gone is an errno (EPIPE), not a SIGPIPE that ends the process.
 pub fn send(fd: BorrowedFd<'_>, data: &[u8]) -> nix::Result<usize> {
+    // [08.nosignal]
     let flags = MsgFlags::MSG_NOSIGNAL;
     restarting(|| gate(Call::Send { fd, data, flags }, || nix::sys::socket::send(fd.as_raw_fd(), data, flags)))
 }

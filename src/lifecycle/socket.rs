@@ -20,6 +20,8 @@ use crate::lesson::{Call, gate};
 /// socket(2). Stream or datagram is decided here and for good. What a stream socket becomes, a
 /// listener or one end of a connection, is decided by the next call.
 pub fn socket(addr: &SocketAddr, kind: SockType, flags: SockFlag) -> nix::Result<Socket> {
+    // [03.kind]
+    // [01.family]
     let domain = if addr.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let flags = flags | SockFlag::SOCK_CLOEXEC;
     gate(Call::Socket { domain, kind, flags }, || nix::sys::socket::socket(domain, kind, flags, None)).map(Socket::from)

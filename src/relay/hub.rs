@@ -61,6 +61,7 @@ pub struct Hub {
 pub(super) struct Member {
     pub(super) name: String,
     /// The log position of the first frame that this member has not got.
+    // [10.cursor]
     pub(super) cursor: u64,
     pub(super) outbox: VecDeque<Private>,
     pub(super) outbox_bytes: usize,

@@ -59,6 +59,7 @@ pub enum FromPair<'a> {
 }
 
 /// Two connected ends, made before fork(): each process keeps one and closes the other.
+// [10.pair]
 pub fn pair() -> nix::Result<(ParentEnd, ChildEnd)> {
     socketpair().map(|(parent, child)| (ParentEnd(parent), ChildEnd(child)))
 }
@@ -131,7 +132,7 @@ impl AsFd for ChildEnd {
 fn send_packet(fd: BorrowedFd<'_>, packet: &[u8]) -> nix::Result<bool> {
     match send(fd, packet) {
         Ok(_) => Ok(true), // a packet goes whole or not at all
-        // ENOBUFS: the kernel is short of memory for a moment; the wait comes back at once to try again.
+        // [10.full] ENOBUFS: the kernel is short of memory for a moment; the wait comes back at once to try again.
         Err(Errno::EAGAIN | Errno::ENOBUFS) => Ok(false),
         Err(errno) => Err(errno),
     }

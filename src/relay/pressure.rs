@@ -14,6 +14,7 @@ impl Hub {
     /// True while the packet of some child still fits, whatever is in it: a private line goes to every
     /// connection of the one it is for.
     pub fn has_room(&self) -> bool {
+        // [10.room]
         let copies = if self.certified.is_some() { CONNECTIONS_OF_ONE } else { 1 };
         self.log.len() + self.private_bytes + copies * RELAY_MAX_BYTES <= LOG_BYTES
     }

@@ -81,6 +81,7 @@ impl Door {
 impl Parent<'_> {
     /// The listener is readable: take newcomers until nobody waits, or the round is over.
     pub fn admit(&mut self, now: Instant) -> Result<()> {
+        // [06.drain]
         for _ in 0..ACCEPTS_A_ROUND {
             let Some(listener) = self.listener.as_ref().filter(|_| !self.door_is_shut()) else { return Ok(()) };
             match take_newcomer(listener) {

@@ -66,7 +66,7 @@ fn keep_only(conn: &Socket, relay: &ChildEnd, setup: &Setup<'_>, parent: Pid) ->
     logging::become_child(id, relay.as_fd());
     // 15 bytes is all that the kernel keeps of a name; it is what ss -p, ps and top print.
     prctl::set_name(&CString::new(format!("sockstep-c{id}")).unwrap_or_default())?;
-    // Who asks at a terminal has to give it back first, and then ends as the relay does.
+    // [09.orphan] Who asks at a terminal has to give it back first, and then ends as the relay does.
     prctl::set_pdeathsig(if lesson::step::is_on() { Signal::SIGTERM } else { Signal::SIGKILL })?;
     if getppid() != parent {
         return Err(Errno::ESRCH); // it died before the line above could tell us
@@ -74,6 +74,7 @@ fn keep_only(conn: &Socket, relay: &ChildEnd, setup: &Setup<'_>, parent: Pid) ->
     let mut keep = vec![conn.as_raw_fd(), relay.as_fd().as_raw_fd()];
     keep.extend(setup.keylog.map(|keylog| keylog.as_fd().as_raw_fd()));
     keep.extend(lesson::kept_fds());
+    // [09.keep]
     close_all_but(&keep)?;
     signal::in_child().map(|mask| Waiter { mask: Some(mask) })
 }

@@ -4,7 +4,7 @@
 //! One buffer, filled and emptied in turn: what comes while a reply waits for room stays in the
 //! kernel, and what does not fit there is lost, as UDP may lose it anywhere.
 //!
-//! - Notes: notes/08-send-recv.md
+//! - Notes: notes/11-udp.md
 //! - Manual: udp(7), ip(7), ipv6(7)
 //! - Standard: RFC 768, RFC 862 (the echo service), RFC 1122 §4.1.3.5 (reply from the address that was asked)
 
@@ -198,6 +198,7 @@ fn is_broken(errno: Errno) -> bool {
 ///
 /// By which interface, the routing table decides; only a link-local address means nothing without one.
 fn way_back(info: PacketInfo) -> PacketInfo {
+    // [11.way-back]
     match info {
         PacketInfo::V4 { ours, .. } => PacketInfo::V4 { interface: 0, ours, asked: Ipv4Addr::UNSPECIFIED },
         PacketInfo::V6 { interface, asked } if asked.is_unicast_link_local() => PacketInfo::V6 { interface, asked },

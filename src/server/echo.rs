@@ -59,6 +59,7 @@ pub fn serve(mut transport: Transport<BorrowedFd<'_>>, relay: &ChildEnd, setup: 
         }
         match transport.send(&buf[pending.clone()]) {
             Ok(0) => continue,
+            // [08.short]
             Ok(n) => pending.start += n,
             Err(trouble) => return trouble.into(),
         }

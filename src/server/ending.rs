@@ -91,6 +91,7 @@ pub fn farewell(transport: &mut Transport<BorrowedFd<'_>>, waiter: &Waiter, word
     }
 }
 
+// [08.linger]
 fn linger(transport: &Transport<BorrowedFd<'_>>, waiter: &Waiter) {
     let until = Instant::now() + LINGER;
     loop {

@@ -87,18 +87,20 @@ pub fn run(args: &ServerArgs) -> Result<()> {
 /// socket() → bind() → listen(): from here on the kernel takes connections for us.
 fn open_listener(args: &ServerArgs) -> Result<Socket> {
     let addr = &args.listen;
-    let listener = socket(addr, SockType::Stream, SockFlag::SOCK_NONBLOCK).during("socket", addr)?;
+    let listener = socket(addr, SockType::Stream, SockFlag::SOCK_NONBLOCK).during("socket", addr)?; // [03.stream]
     let options = if args.mode == Mode::Relay { &LISTENER_OPTIONS[..] } else { &LISTENER_OPTIONS[1..] };
     for &(option, value) in options {
         set_option(listener.as_fd(), option, value).during("setsockopt", format!("{addr}, {option:?}"))?;
     }
+    // [04.bind]
     bind(listener.as_fd(), addr).map_err(|errno| cannot_bind(errno, addr, "TCP"))?;
-    listen(listener.as_fd(), args.backlog).during("listen", addr)?;
+    listen(listener.as_fd(), args.backlog).during("listen", addr)?; // [05.listen]
     Ok(listener)
 }
 
 /// Set once here: every accepted socket inherits them (but not O_NONBLOCK: accept4 asks for that).
 const LISTENER_OPTIONS: [(SocketOption, i32); 5] = [
+    // [04.options]
     (SocketOption::SendBuffer, 128 * 1024), // relay only: or the hub learns too late who reads how fast
     (SocketOption::ReuseAddr, 1),           // start again while old connections are in TIME-WAIT
     (SocketOption::NoDelay, 1),             // lines go out at once; the hub does the batching
@@ -126,7 +128,7 @@ fn hand_to_child(
     };
     match fork() {
         Ok(Some(pid)) => {
-            close(conn); // the child's copy keeps the connection open
+            close(conn); // [09.parent] the child's copy keeps the connection open
             child_end.close();
             Ok((parent_end, pid))
         }
@@ -148,7 +150,7 @@ struct NotStarted {
 /// socket() → bind(), and that is all: nobody connects, so there is nothing to listen for or to accept.
 fn open_socket(args: &ServerArgs) -> Result<Socket> {
     let addr = &args.listen;
-    let socket = socket(addr, SockType::Datagram, SockFlag::SOCK_NONBLOCK).during("socket", addr)?;
+    let socket = socket(addr, SockType::Datagram, SockFlag::SOCK_NONBLOCK).during("socket", addr)?; // [03.datagram]
     datagram::prepare(socket.as_fd(), addr).during("setsockopt", addr)?;
     bind(socket.as_fd(), addr).map_err(|errno| cannot_bind(errno, addr, "UDP"))?;
     Ok(socket)

@@ -16,6 +16,7 @@ impl Parent<'_> {
     /// Waits for every child that has ended; no zombie stays. Its data may still have to be read.
     pub fn reap(&mut self) {
         loop {
+            // [09.reap]
             let status = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return,
                 Err(Errno::EINTR) => continue,

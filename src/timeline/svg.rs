@@ -17,6 +17,9 @@ const LEGEND: f64 = 40.0;
 const LABEL_FONT: f64 = 11.0;
 const HEAD_FONT: f64 = 15.0;
 const SMALL_FONT: f64 = 12.0;
+const NAME: &str = "소켓 호출 타임라인";
+/// For whoever hears the figure instead of seeing it.
+const READING: &str = "세로줄은 프로세스이고 시간은 위에서 아래로 흐릅니다. 화살표는 보낸 쪽에서 받은 쪽으로 갑니다.";
 pub const STYLE: &str = include_str!("figure.css");
 
 /// The whole figure.
@@ -24,10 +27,9 @@ pub fn draw(picture: &Picture) -> String {
     let layout = Layout::new(picture, TITLE + HEAD + 6.0);
     let height = layout.bottom + LEGEND;
     let mut out = open(layout.width, height, "figure");
-    let _ = write!(out, "<style>{STYLE}</style>");
+    let _ = write!(out, "<title>{NAME}</title><desc>{READING} {}.</desc><style>{STYLE}</style>", summary(picture));
     let _ = write!(out, r#"<rect class="ground" width="{:.1}" height="{height:.1}"/>"#, layout.width);
-    let _ = write!(out, "<title>sockstep timeline</title>");
-    text(&mut out, "title", MARGIN, 31.0, 19.0, "start", "소켓 호출 타임라인");
+    text(&mut out, "title", MARGIN, 31.0, 19.0, "start", NAME);
     text(&mut out, "muted", layout.width - MARGIN, 31.0, 13.0, "end", &summary(picture));
     heads(&mut out, &layout, TITLE);
     body(&mut out, &layout, TITLE + HEAD);

@@ -124,6 +124,7 @@ fn store(trusted: Vec<X509>) -> std::result::Result<X509Store, ErrorStack> {
 
 fn builder(method: SslMethod, keylog: Option<&KeyLog>) -> Result<SslContextBuilder> {
     let mut builder = SslContext::builder(method).map_err(setup_failed)?;
+    // [12.versions]
     builder.set_min_proto_version(Some(SslVersion::TLS1_2)).map_err(setup_failed)?;
     builder.set_cipher_list("ECDHE+AESGCM:ECDHE+CHACHA20").map_err(setup_failed)?;
     builder.set_options(SslOptions::NO_COMPRESSION | SslOptions::NO_RENEGOTIATION);

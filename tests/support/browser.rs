@@ -63,12 +63,20 @@ impl Page {
             }
         });
         let mut page = Page { browser, requests, answers, session: None, number: 0.0, _profile: profile };
-        let url = format!("file://{}", path.display());
-        let target = page.ask("Target.createTarget", [("url", text(&url))]);
+        let target = page.ask("Target.createTarget", [("url", text("about:blank"))]);
         let attach = [("targetId", target["targetId"].clone()), ("flatten", true.into())];
         page.session = Some(page.ask("Target.attachToTarget", attach)["sessionId"].clone());
-        eventually("the page", || page.holds("document.readyState === 'complete' && location.protocol === 'file:'"));
+        page.go_to(path);
         Some(page)
+    }
+
+    /// Another file in the same window; returns when it has been loaded.
+    pub fn go_to(&mut self, path: &Path) {
+        let url = format!("file://{}", path.display());
+        self.ask("Page.navigate", [("url", text(&url))]);
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let loaded = format!("document.readyState === 'complete' && location.pathname.endsWith('/{name}')");
+        eventually("the page", || self.holds(&loaded));
     }
 
     pub fn ask<const N: usize>(&mut self, method: &str, params: [(&str, JsonValue); N]) -> JsonValue {
