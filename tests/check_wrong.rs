@@ -28,7 +28,12 @@ fn caught_by(kind: Kind) -> Option<&'static str> {
         Kind::Echo(Echo::IgnoresShortSends) => "echo-late-reader",
         Kind::Echo(Echo::ServesTwenty | Echo::OnceForEachHost) => "echo-reconnect",
         Kind::Relay(Relay::Correct | Relay::Bare) => return None,
-        Kind::Relay(Relay::EchoesToSelfOnly | Relay::ReachesOneOnly) => "relay-all",
+        Kind::Relay(Relay::EchoesToSelfOnly | Relay::ReachesOneOnly | Relay::ForgetsNewlines) => "relay-all",
+        Kind::Relay(Relay::SharesItsBuffer) => "relay-mixed-pieces",
+        Kind::Relay(Relay::EndsAtEmptyLine) => "relay-empty-line",
+        Kind::Relay(Relay::SilentBlocks) => "relay-silent-neighbour",
+        Kind::Relay(Relay::DiesOfBadText) => "relay-not-text",
+        Kind::Relay(Relay::OverwritesTheLast) => "relay-leave",
         Kind::Relay(Relay::SplitsByRecv) => "relay-pieces",
         Kind::Relay(Relay::BreaksHangul) => "relay-cut-syllable",
         Kind::Relay(Relay::CutsLongLines) => "relay-long-line",
@@ -45,6 +50,7 @@ fn caught_by(kind: Kind) -> Option<&'static str> {
         Kind::Tls(Tls::HandshakeBlocks) => "tls-stalled-handshake",
         Kind::Tls(Tls::NoCloseNotify) => "tls-close-notify",
         Kind::Tls(Tls::PlainTextKills | Tls::ServesPlainToo) => "tls-plain-text",
+        Kind::Tls(Tls::StalledRecordBlocks) => "tls-stalled-record",
         Kind::Udp(Udp::Correct) => return None,
         Kind::Udp(Udp::CutsLongOnes) => "udp-large",
         Kind::Udp(Udp::AnswersTheFirst | Udp::AnswersTheOneBefore | Udp::AnswersEverybody) => "udp-two-clients",
@@ -77,11 +83,18 @@ fn every_mistake_is_caught_by_the_case_that_is_about_it() {
 }
 
 #[test]
+fn a_line_without_its_newline_is_named() {
+    let graded = examine(Kind::Relay(Relay::ForgetsNewlines), &["--timeout", "1", "--case", "relay-all"]);
+    let came = graded.said("relay-all", "came");
+    assert!(came.contains(r"줄바꿈(\n) 없이 왔습니다: "), "{came}");
+}
+
+#[test]
 fn the_first_mistake_does_not_hide_the_rest() {
     let graded = examine(Kind::Echo(Echo::Greets), &["--timeout", "2"]);
     assert_eq!((graded.names(true).len() + graded.names(false).len(), graded.code), (15, 1));
     let graded = examine(Kind::Relay(Relay::ReachesOneOnly), &["--timeout", "2"]);
-    assert_eq!((graded.names(true).len() + graded.names(false).len(), graded.code), (10, 1));
+    assert_eq!((graded.names(true).len() + graded.names(false).len(), graded.code), (14, 1));
 }
 
 #[test]

@@ -92,7 +92,12 @@ fn right_servers_carry_much_and_keep_its_order() {
 #[test]
 fn wrong_servers_do_as_well_where_their_mistake_does_not_show() {
     // These show it in every dialogue.
-    let at_once = [Kind::Echo(Echo::Greets), Kind::Relay(Relay::EchoesToSelfOnly), Kind::Tls(Tls::Plain)];
+    let at_once = [
+        Kind::Echo(Echo::Greets),
+        Kind::Relay(Relay::EchoesToSelfOnly),
+        Kind::Relay(Relay::ForgetsNewlines),
+        Kind::Tls(Tls::Plain),
+    ];
     for kind in Kind::wrong().into_iter().filter(|kind| !at_once.contains(kind)) {
         assert!(talks(kind, Wrong::start(kind).addr), "{kind:?}");
     }

@@ -12,7 +12,7 @@ use nix::sys::socket::{SockFlag, SockType};
 
 use super::case::{After, Case, Failure, Outcome};
 use super::exam::Exam;
-use super::peer::wait;
+use super::pump::wait;
 use super::shown;
 use crate::error::describe;
 use crate::lifecycle::{Socket, SocketOption, close, recvfrom, sendto, set_option, socket};

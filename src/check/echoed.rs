@@ -69,8 +69,8 @@ fn judge(exam: &Exam, peer: &Peer, sent: &[u8]) -> Outcome {
     } else if same < heard {
         differs(sent, &peer.heard, same)
     } else if sent.len() > DATA_BYTES && heard > 0 {
-        let fate = peer.fate().unwrap_or_else(|| format!("더 오지 않았습니다 ({:.1}초)", exam.waited().as_secs_f64()));
-        format!("{} 가운데 {}만 온 뒤에 {fate}", shown::size(sent.len()), shown::size(heard))
+        let why = peer.why_no_more(exam.waited());
+        format!("{} 가운데 {}만 온 뒤에 {why}", shown::size(sent.len()), shown::size(heard))
     } else {
         what_came(peer, exam.waited())
     };

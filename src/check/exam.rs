@@ -14,7 +14,8 @@ use openssl::x509::X509;
 
 use super::case::{Case, Failure, Outcome};
 use super::handshake::{Keys, Refusal, shake_hands};
-use super::peer::{Peer, pump, wait};
+use super::peer::Peer;
+use super::pump::{pump, wait};
 use crate::cli::CheckArgs;
 use crate::error::{Error, Result, describe};
 use crate::lifecycle::{Socket, SocketOption, connect, pending_error, set_option, socket};

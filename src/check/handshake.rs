@@ -10,7 +10,8 @@ use openssl::ssl::{SslContext, SslStream};
 use openssl::x509::X509VerifyResult;
 
 use super::case::Failure;
-use super::peer::{Peer, wait};
+use super::peer::Peer;
+use super::pump::wait;
 use crate::error::Result;
 use crate::lifecycle::Socket;
 use crate::text::escaped;

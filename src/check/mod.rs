@@ -4,11 +4,13 @@
 //! ```text
 //! case.rs     a case, and what is said when it fails
 //! echo.rs     the cases of stage 1; echoed.rs is how bytes that come back are judged
-//! relay.rs    the cases of stage 2; room.rs is the clients that talk with one another
-//! secure.rs   the cases of TLS; handshake.rs is how they get in, hello.rs a ClientHello by hand
+//! relay.rs    the cases of stage 2; neighbours.rs those of them in which somebody may spoil it for the rest,
+//!             room.rs the clients that talk with one another
+//! secure.rs   the cases of TLS, rough.rs those with clients that are none; handshake.rs is how they get in, hello.rs a
+//!             ClientHello by hand
 //! datagram.rs the cases of UDP
 //! exam.rs     who is examined, and the deadline of a case
-//! peer.rs     one of our clients, and the poll() loop that moves all of them
+//! peer.rs     one of our clients; pump.rs is the poll() loop that moves all of them
 //! shown.rs    bytes for a report
 //! report.rs   the report: rows or JSON
 //! ```
@@ -26,10 +28,13 @@ mod echoed;
 mod exam;
 mod handshake;
 mod hello;
+mod neighbours;
 mod peer;
+mod pump;
 mod relay;
 mod report;
 mod room;
+mod rough;
 mod secure;
 mod shown;
 
@@ -42,13 +47,16 @@ use crate::cli::CheckArgs;
 use crate::error::{During, Error, Result, errno_of};
 use crate::text::escaped;
 
+/// A title, and the cases below it.
+type Group = (&'static str, Vec<&'static Case>);
+
 const PASSED: u8 = 0;
 const FAILED: u8 = 1;
 
 /// Examines. 0 when all cases have passed, 1 when not; an error when there is nobody to examine.
 pub fn run(args: &CheckArgs) -> Result<u8> {
     if args.list {
-        let written = report::list(groups(args), args.json);
+        let written = report::list(&groups(args), args.json);
         return written.map(|()| PASSED).map_err(|error| errno_of(&error)).during("write", "stdout");
     }
     let cases = cases(args)?;
@@ -89,17 +97,19 @@ fn cases(args: &CheckArgs) -> Result<Vec<&'static Case>> {
 }
 
 /// What is tried, in this order: all the rest goes over what TLS has to be.
-fn groups(args: &CheckArgs) -> Vec<(&'static str, &'static [Case])> {
+fn groups(args: &CheckArgs) -> Vec<Group> {
     const TLS: (&str, &[Case]) = ("TLS", secure::CASES);
-    const ROUGH: (&str, &[Case]) = ("TLS: 끝까지 접속하지 않는 클라이언트", secure::ROUGH_CASES);
+    const ROUGH: (&str, &[Case]) = ("TLS: 끝까지 접속하지 않는 클라이언트", rough::CASES);
     const ECHO: (&str, &[Case]) = ("1단계: 에코", echo::CASES);
     const RELAY: (&str, &[Case]) = ("2단계: 중계 (3단계에서는 TLS 위에서)", relay::CASES);
     const UDP: (&str, &[Case]) = ("1단계: UDP 에코", datagram::CASES);
-    let own = match args.stage {
-        _ if args.udp => return vec![UDP],
-        None => return vec![ECHO, UDP, RELAY, TLS, ROUGH], // --list
-        Some(1) => ECHO,
-        Some(_) => RELAY,
+    let own = if args.stage == Some(1) { ECHO } else { RELAY };
+    let groups = match args.stage {
+        _ if args.udp => vec![UDP],
+        None => vec![ECHO, UDP, RELAY, TLS, ROUGH], // --list
+        _ if args.speaks_tls() => vec![TLS, own, ROUGH],
+        _ => vec![own],
     };
-    if args.speaks_tls() { vec![TLS, own, ROUGH] } else { vec![own] }
+    let asked = |case: &&Case| !args.speaks_tls() || !echo::WITHOUT_TLS.contains(&case.name);
+    groups.into_iter().map(|(title, cases)| (title, cases.iter().filter(asked).collect())).collect()
 }

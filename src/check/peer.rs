@@ -1,23 +1,23 @@
 //! One of our clients: what it still has to send, what it has heard, and how its connection ended.
-//!
-//! All of them are moved by one poll() loop, [`pump`], with a deadline: so nothing that a server does or leaves
-//! undone can hold us, and we read while we send where the case asks for it.
 
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::PollFlags;
 
+use super::pump::pump;
 use super::shown;
-use crate::lifecycle::{Socket, set_linger};
+use crate::lifecycle::{Socket, send, set_linger};
 use crate::tls::Trouble;
 use crate::transport::{Received, Transport};
 
-const READ_BYTES: usize = 64 * 1024;
+/// Who is sent more than this without an end does not read on: it is more than any case asks for.
+const HEARD_MOST_BYTES: usize = 16 * 1024 * 1024;
 /// A line of more than this is none that the course knows: what has come of it is forgotten.
 const LINE_MOST_BYTES: usize = 1024 * 1024;
+/// Who has heard something so short a while ago would have heard more.
+const STILL: Duration = Duration::from_millis(500);
 /// How long a client that leaves listens for the server's end, and how long for the next byte.
 const LEAVING: Duration = Duration::from_millis(300);
 const LEAVING_QUIET: Duration = Duration::from_millis(100);
@@ -49,6 +49,8 @@ pub struct Peer {
     /// What has come and has not been looked at.
     pub heard: Vec<u8>,
     pub end: Option<End>,
+    /// When something came last.
+    heard_at: Option<Instant>,
     /// Leaves in peace when dropped: says its end, hears the server out for a moment, closes.
     peaceful: bool,
 }
@@ -57,7 +59,7 @@ impl Peer {
     pub fn new(who: &'static str, transport: Transport<Rc<Socket>>) -> Peer {
         let (out, heard) = (Vec::new(), Vec::new());
         let (sent, finishing, finished, reads) = (0, false, false, true);
-        Peer { who, transport, out, sent, finishing, finished, reads, heard, end: None, peaceful: true }
+        Peer { who, transport, out, sent, finishing, finished, reads, heard, end: None, heard_at: None, peaceful: true }
     }
 
     /// To be sent as soon as the server takes it.
@@ -72,6 +74,11 @@ impl Peer {
     /// `shutdown(SHUT_WR)` behind what is to be sent; under TLS a close_notify before it.
     pub fn say_all(&mut self) {
         self.finishing = true;
+    }
+
+    /// Sends these few bytes beneath TLS.
+    pub fn say_raw(&self, bytes: &[u8]) {
+        let _ = send(self.transport.fd().as_fd(), bytes); // to who has gone it does not matter
     }
 
     /// How much is still to be sent.
@@ -90,6 +97,12 @@ impl Peer {
         let whole: Vec<u8> = self.heard.drain(..=end).collect();
         let lines = whole[..end].split(|byte| *byte == b'\n');
         lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line).to_vec()).collect()
+    }
+
+    /// Who sends without end is looked at by the end of it.
+    pub fn forget_all_but(&mut self, most: usize) {
+        let gone = self.heard.len().saturating_sub(most);
+        self.heard.drain(..gone);
     }
 
     /// Closes at once, with FIN: for who has heard all that it was owed.
@@ -112,8 +125,25 @@ impl Peer {
         })
     }
 
+    /// Its time is up, and it was still being served.
+    pub fn was_hearing(&self) -> bool {
+        self.heard_at.is_some_and(|at| at.elapsed() < STILL)
+    }
+
+    /// Why it has not heard more: its connection has ended, nothing more came, or there was no more time.
+    pub fn why_no_more(&self, waited: Duration) -> String {
+        let seconds = waited.as_secs_f64();
+        match self.fate() {
+            Some(fate) => fate,
+            None if self.was_hearing() => format!(
+                "제한 시간이 되었습니다 ({seconds:.1}초). 그때까지 오고 있었으므로, 느린 서버라면 --timeout을 늘려 다시 검사하십시오"
+            ),
+            None => format!("더 오지 않았습니다 ({seconds:.1}초)"),
+        }
+    }
+
     /// Sends and reads what can be now.
-    fn step(&mut self, buf: &mut [u8]) {
+    pub fn step(&mut self, buf: &mut [u8]) {
         while self.owes() > 0 && self.end.is_none() {
             match self.transport.send(&self.out[self.sent..]) {
                 Ok(0) => break,
@@ -127,9 +157,12 @@ impl Peer {
                 Err(trouble) => self.cannot_send(trouble),
             }
         }
-        if self.reads && self.end.is_none() {
+        if self.listens() {
             match self.transport.receive(buf) {
-                Ok(Received::Data(n)) => self.heard.extend_from_slice(&buf[..n]),
+                Ok(Received::Data(n)) => {
+                    self.heard.extend_from_slice(&buf[..n]);
+                    self.heard_at = Some(Instant::now());
+                }
                 Ok(Received::Wait) => {}
                 Ok(Received::End) => self.end = Some(End::Clean),
                 Ok(Received::Truncated) => self.end = Some(End::Truncated),
@@ -147,19 +180,27 @@ impl Peer {
         }
     }
 
-    fn awaits(&self) -> PollFlags {
+    pub fn fd(&self) -> Rc<Socket> {
+        self.transport.fd()
+    }
+
+    pub fn awaits(&self) -> PollFlags {
         let mut events = PollFlags::empty();
         if self.end.is_none() && (self.owes() > 0 || self.finishing && !self.finished) {
             events |= self.transport.write_event();
         }
-        if self.end.is_none() && self.reads {
+        if self.listens() {
             events |= self.transport.read_event();
         }
         events
     }
 
-    fn has_more(&self) -> bool {
-        self.reads && self.end.is_none() && self.transport.has_more()
+    pub fn has_more(&self) -> bool {
+        self.listens() && self.transport.has_more()
+    }
+
+    fn listens(&self) -> bool {
+        self.reads && self.end.is_none() && self.heard.len() < HEARD_MOST_BYTES
     }
 }
 
@@ -185,46 +226,11 @@ impl Drop for Peer {
     }
 }
 
-/// Lets them talk until `done`: true; or until the time is up, or all of their connections have ended: false.
-pub fn pump(peers: &mut [Peer], until: Instant, mut done: impl FnMut(&mut [Peer]) -> bool) -> bool {
-    let mut buf = vec![0; READ_BYTES];
-    loop {
-        peers.iter_mut().for_each(|peer| peer.step(&mut buf));
-        if done(peers) {
-            return true;
-        }
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() || peers.iter().all(|peer| peer.end.is_some()) {
-            return false;
-        }
-        if !peers.iter().any(Peer::has_more) {
-            let awaited = peers.iter().map(|peer| (peer.transport.fd(), peer.awaits()));
-            wait(&awaited.filter(|(_, events)| !events.is_empty()).collect::<Vec<_>>(), left);
-        }
-    }
-}
-
-/// `poll()`: whether something has happened. A signal shortens the sleep, and the caller looks at its clock.
-pub fn wait<F: AsFd>(awaited: &[(F, PollFlags)], time: Duration) -> bool {
-    let mut fds: Vec<_> = awaited.iter().map(|(fd, events)| PollFd::new(fd.as_fd(), *events)).collect();
-    let timeout = PollTimeout::try_from(time.as_micros().div_ceil(1000)).unwrap_or(PollTimeout::MAX);
-    match poll(&mut fds, timeout) {
-        Ok(n) => n > 0,
-        Err(Errno::EINTR) => false,
-        Err(_) => {
-            std::thread::sleep(time.min(Duration::from_millis(10))); // no memory: rather slow than spinning
-            false
-        }
-    }
-}
-
 /// What there was instead of what was waited for.
 pub fn what_came(peer: &Peer, waited: Duration) -> String {
-    let seconds = waited.as_secs_f64();
     match (peer.heard.is_empty(), peer.fate()) {
         (true, Some(fate)) => format!("아무것도 오지 않고 {fate}"),
-        (true, None) => format!("{seconds:.1}초 동안 아무것도 오지 않았습니다"),
-        (false, Some(fate)) => format!("{} 뒤에 {fate}", shown::bytes(&peer.heard)),
-        (false, None) => format!("{} 뒤로 더 오지 않았습니다 ({seconds:.1}초)", shown::bytes(&peer.heard)),
+        (true, None) => format!("{:.1}초 동안 아무것도 오지 않았습니다", waited.as_secs_f64()),
+        (false, _) => format!("{} 뒤에 {}", shown::bytes(&peer.heard), peer.why_no_more(waited)),
     }
 }

@@ -2,8 +2,8 @@
 
 use super::case::{After, Case, Failure, Outcome};
 use super::exam::Exam;
-use super::peer::{Peer, pump};
-use super::room::{Room, holds};
+use super::neighbours;
+use super::room::{Room, Said, holds};
 use super::shown;
 
 const STREAM: &str = "notes/08-send-recv.md";
@@ -33,6 +33,18 @@ pub const CASES: &[Case] = &[
         run: joined_lines,
     },
     Case {
+        name: "relay-mixed-pieces",
+        title: "두 사람이 한 줄을 번갈아 나누어 보내도 서로 섞이지 않습니다",
+        chapter: STREAM,
+        run: mixed_pieces,
+    },
+    Case {
+        name: "relay-empty-line",
+        title: "빈 줄을 보낸 사람도 계속 대화할 수 있습니다",
+        chapter: STREAM,
+        run: empty_line,
+    },
+    Case {
         name: "relay-long-line", title: "4,000바이트가 넘는 줄도 잘리지 않습니다", chapter: STREAM, run: long_line
     },
     Case {
@@ -42,31 +54,41 @@ pub const CASES: &[Case] = &[
         run: order,
     },
     Case {
-        name: "relay-leave", title: "한 사람이 나가도 남은 사람들의 대화는 계속됩니다", chapter: RELAY, run: leave
+        name: "relay-silent-neighbour",
+        title: "접속만 하고 아무것도 보내지 않는 사람이 있어도 다른 사람들은 대화할 수 있습니다",
+        chapter: RELAY,
+        run: neighbours::silent_neighbour,
+    },
+    Case {
+        name: "relay-leave",
+        title: "한 사람이 나가고 다른 사람이 들어와도 대화는 계속됩니다",
+        chapter: RELAY,
+        run: neighbours::leave,
+    },
+    Case {
+        name: "relay-not-text",
+        title: "UTF-8이 아닌 바이트를 보내는 사람이 있어도 다른 사람들의 대화는 계속됩니다",
+        chapter: RELAY,
+        run: neighbours::not_text,
     },
     Case {
         name: "relay-reset",
         title: "한 사람의 연결이 줄 중간에서 RST로 끊겨도 남은 사람들의 대화는 계속됩니다",
         chapter: STREAM,
-        run: reset,
+        run: neighbours::reset,
     },
     Case {
         name: "relay-stalled-reader",
         title: "읽지 않는 사람이 있어도 다른 사람들의 대화는 멈추지 않습니다",
         chapter: RELAY,
-        run: stalled_reader,
+        run: neighbours::stalled_reader,
     },
 ];
 
 const LINES: usize = 200;
+/// Lines of each of the two under way at a time.
+const ORDER_WINDOW: usize = 40;
 const LONG_BYTES: usize = 4000;
-/// What goes past the client that does not read: more than the kernels keep for it.
-const FLOOD_BYTES: usize = 8 * 1024 * 1024;
-const FLOOD_LINE_BYTES: usize = 1000;
-/// Lines under way at a time: what follows the flood must not have to wait behind all of it.
-const FLOOD_WINDOW: usize = 256;
-/// A receive buffer that is soon full.
-const SMALL_BUFFER: i32 = 4096;
 
 fn all_hear(exam: &Exam) -> Outcome {
     let mut room = Room::open(exam, &["철수", "영희", "민수"])?;
@@ -106,8 +128,39 @@ fn joined_lines(exam: &Exam) -> Outcome {
     let tokens = [(); 3].map(|()| exam.token());
     let texts: Vec<String> = tokens.iter().zip(1..).map(|(token, n)| format!("{token} line {n}")).collect();
     room.members[0].say(texts.iter().map(|text| format!("{text}\n")).collect::<String>());
-    let lines: Vec<(&str, &str)> = tokens.iter().map(String::as_str).zip(texts.iter().map(String::as_str)).collect();
-    room.hears(0, &lines).after("한 번의 send()로 세 줄을 보낸")
+    let lines: Vec<Said<'_>> = tokens.iter().zip(&texts).map(|(token, text)| Said { from: 0, token, text }).collect();
+    room.hears(&lines).after("한 번의 send()로 세 줄을 보낸")
+}
+
+/// Whose line is whose? One buffer for all clients does not know.
+fn mixed_pieces(exam: &Exam) -> Outcome {
+    let mut room = Room::open(exam, &["철수", "영희", "민수"])?;
+    let tokens = [exam.token(), exam.token()];
+    let texts = tokens.clone().map(|token| format!("{token} one two"));
+    let middle = tokens[0].len() + 4;
+    for part in [0..middle, middle..texts[0].len()] {
+        for (from, text) in texts.iter().enumerate() {
+            room.members[from].say(&text[part.clone()]);
+            room.a_moment();
+        }
+    }
+    for from in 0..2 {
+        room.members[from].say("\n");
+    }
+    let lines = [0, 1].map(|from| Said { from, token: &tokens[from], text: &texts[from] });
+    room.hears(&lines).after("철수와 영희가 두 번에 나누어 번갈아 보낸")
+}
+
+/// What is done with an empty line is the server's affair; but it is no end.
+fn empty_line(exam: &Exam) -> Outcome {
+    let mut room = Room::open(exam, &["철수", "영희"])?;
+    for empty in ["\n", "\r\n"] {
+        room.members[0].say(empty);
+        room.a_moment();
+        let after = format!("철수가 빈 줄 {}을 보낸 뒤에", shown::bytes(empty.as_bytes()));
+        room.relays_a_line(0).and_then(|()| room.relays_a_line(1)).after(&after)?;
+    }
+    Ok(())
 }
 
 fn long_line(exam: &Exam) -> Outcome {
@@ -117,90 +170,43 @@ fn long_line(exam: &Exam) -> Outcome {
     room.relays(0, &[format!("{text}\n").as_bytes()], &token, &text)
 }
 
+/// A few at a time: a server may end a client that is behind by more than it cares to keep.
 fn order(exam: &Exam) -> Outcome {
     let mut room = Room::open(exam, &["철수", "영희", "민수"])?;
     let tokens = [exam.token(), exam.token()];
-    for (member, token) in room.members.iter_mut().zip(&tokens) {
-        member.say((1..=LINES).map(|n| format!("{token} no {n};\n")).collect::<String>());
-    }
-    let mut seen = [0; 2];
-    let mut wrong = None;
-    let until = exam.until();
-    room.listen(until, |to, line| {
-        for (from, token) in tokens.iter().enumerate().filter(|(_, token)| to == 2 && holds(line, token)) {
-            let next = format!("{token} no {};", seen[from] + 1);
-            match holds(line, &next) {
-                true => seen[from] += 1,
-                false => wrong = wrong.take().or_else(|| Some((from, next, line.to_vec()))),
+    let (mut seen, mut wrong, mut goes_on) = ([0; 2], None, false);
+    for last in (ORDER_WINDOW..=LINES).step_by(ORDER_WINDOW) {
+        for (member, token) in room.members.iter_mut().zip(&tokens) {
+            member.say((last - ORDER_WINDOW + 1..=last).map(|n| format!("{token} no {n};\n")).collect::<String>());
+        }
+        goes_on = room.listen(exam.until(), |to, line| {
+            for (from, token) in tokens.iter().enumerate().filter(|(_, token)| to == 2 && holds(line, token)) {
+                let next = format!("{token} no {};", seen[from] + 1);
+                match holds(line, &next) {
+                    true => seen[from] += 1,
+                    false => wrong = wrong.take().or_else(|| Some((next, line.to_vec()))),
+                }
             }
+            wrong.is_some() || seen == [last; 2]
+        });
+        if !goes_on || wrong.is_some() {
+            break;
         }
-        wrong.is_some() || seen == [LINES; 2]
-    });
-    let expected = "민수에게 철수의 줄과 영희의 줄이 각각 보낸 순서대로 한 번씩만 옵니다";
-    let sent =
-        format!("철수와 영희: 동시에 {LINES}줄씩, {}", shown::bytes(format!("{} no 1;\n", tokens[0]).as_bytes()));
-    match wrong {
-        Some((_, next, line)) => {
-            let (line, next) = (shown::bytes(&line), shown::bytes(next.as_bytes()));
-            Err(Failure::new(sent, expected, format!("{next} 차례에 온 것: {line}")))
+    }
+    let came = match wrong {
+        Some((next, line)) => {
+            format!("{} 차례에 온 것: {}", shown::bytes(next.as_bytes()), shown::bytes(&line))
         }
-        None if seen == [LINES; 2] => Ok(()),
+        None if goes_on => return Ok(()),
         None => {
-            let fate = room.members[2].fate().unwrap_or_else(|| "더 오지 않았습니다".into());
-            Err(Failure::new(
-                sent,
-                expected,
-                format!("철수의 줄 {}개, 영희의 줄 {}개가 온 뒤에 {fate}", seen[0], seen[1]),
-            ))
+            let why = room.members[2].why_no_more(exam.waited());
+            format!("철수의 줄 {}개, 영희의 줄 {}개가 온 뒤에 {why}", seen[0], seen[1])
         }
-    }
-}
-
-fn leave(exam: &Exam) -> Outcome {
-    let mut room = Room::open(exam, &["철수", "영희", "민수"])?;
-    drop(room.members.pop());
-    rest_goes_on(&mut room).after("민수가 나간 뒤에")
-}
-
-fn reset(exam: &Exam) -> Outcome {
-    let mut room = Room::open(exam, &["철수", "영희", "민수"])?;
-    room.members[2].say("끝나지 않은 줄");
-    room.a_moment();
-    if let Some(gone) = room.members.pop() {
-        gone.reset();
-    }
-    rest_goes_on(&mut room).after("민수가 줄 중간에서 RST로 끊은 뒤에")
-}
-
-/// More than once: what is sent to who has gone fails at the second send() only.
-fn rest_goes_on(room: &mut Room<'_>) -> Outcome {
-    [0, 1, 0, 1].into_iter().try_for_each(|from| room.relays_a_line(from))
-}
-
-/// A server may wait for such a client, and then let it go: that, too, takes its time.
-fn stalled_reader(exam: &Exam) -> Outcome {
-    let members = vec![exam.connect("철수")?, exam.connect("영희")?, exam.connect_with("민수", Some(SMALL_BUFFER))?];
-    let mut room = Room::with(exam, members)?;
-    let mut stalled = room.members.pop();
-    stalled.iter_mut().for_each(|stalled| stalled.reads = false); // it stays connected
-    exam.take_longer();
-    let heard = flood(exam, &mut room.members);
-    let when = format!("민수가 읽지 않는 동안 영희에게 {heard}줄이 전해진 뒤에");
-    room.relays_a_line(0).and_then(|()| room.relays_a_line(1)).after(&when)
-}
-
-/// The first says lines and the second hears them: 8 MiB, or what goes through in half of the case's time.
-fn flood(exam: &Exam, members: &mut [Peer]) -> usize {
-    let line = format!("{}\n", exam.token().repeat(FLOOD_LINE_BYTES / 8));
-    let (mut said, mut heard) = (0_usize, 0_usize);
-    let all = FLOOD_BYTES / line.len();
-    pump(members, exam.half_the_rest(), |members| {
-        heard += members[1].lines().len();
-        members[0].heard.clear(); // what comes back to the sender, if it does
-        let room = FLOOD_WINDOW.saturating_sub(said.saturating_sub(heard)).min(all - said);
-        (0..room).for_each(|_| members[0].say(&line));
-        said += room;
-        heard >= all
-    });
-    heard
+    };
+    let first = shown::bytes(format!("{} no 1;\n", tokens[0]).as_bytes());
+    Err(Failure::new(
+        format!("철수와 영희: 동시에 {LINES}줄씩, {first}"),
+        "민수에게 철수의 줄과 영희의 줄이 각각 보낸 순서대로 한 번씩만 옵니다",
+        came,
+    ))
 }

@@ -149,9 +149,8 @@ fn as_json(tried: &Tried) -> Json {
 }
 
 /// The cases themselves: what a correct server does, and where that is explained.
-pub fn list<'a>(stages: impl IntoIterator<Item = (&'a str, &'a [Case])>, json: bool) -> io::Result<()> {
+pub fn list(stages: &[(&str, Vec<&Case>)], json: bool) -> io::Result<()> {
     let mut out = stdout().lock();
-    let stages: Vec<_> = stages.into_iter().collect();
     if json {
         let all = stages.iter().flat_map(|(stage, cases)| {
             cases.iter().map(|case| {
@@ -167,7 +166,7 @@ pub fn list<'a>(stages: impl IntoIterator<Item = (&'a str, &'a [Case])>, json: b
     }
     for (n, (stage, cases)) in stages.iter().enumerate() {
         writeln!(out, "{}{stage}", if n > 0 { "\n" } else { "" })?;
-        for case in *cases {
+        for case in cases {
             writeln!(out, "  {:<22} {} ({})", case.name, case.title, case.chapter)?;
         }
     }

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::case::{Failure, Outcome};
 use super::exam::Exam;
-use super::peer::{Peer, pump};
+use super::peer::Peer;
+use super::pump::pump;
 use super::shown;
 
 /// How long to wait for a probe before it is said once more.
@@ -36,7 +37,7 @@ impl<'e> Room<'e> {
     /// When has a client joined? No protocol says so, and a line that is relayed before is not for it. So each one
     /// says a probe, again and again for half of the case's time, until all others have heard it. The probe is one
     /// short word: a server that asks for a name first takes the first one for a name, and relays the next.
-    fn admit(&mut self) -> Outcome {
+    pub fn admit(&mut self) -> Outcome {
         let everybody = 0..self.members.len();
         let probes: Vec<String> = everybody.clone().map(|_| self.exam.token()).collect();
         let mut heard = vec![vec![false; self.members.len()]; self.members.len()]; // whose probe, by whom
@@ -45,7 +46,7 @@ impl<'e> Room<'e> {
         for said in 0.. {
             let Some(missing) = first_missing(&heard) else { break };
             if Instant::now() >= until || self.members.iter().any(|member| member.end.is_some()) {
-                let came = self.has_ended(&last_lines).unwrap_or_else(|| self.not_heard_by(missing, &heard));
+                let came = self.has_ended(&last_lines).unwrap_or_else(|| self.not_heard_by(missing, &probes, &heard));
                 return Err(self.not_admitted(missing, &probes, said, came));
             }
             for from in everybody
@@ -71,10 +72,11 @@ impl<'e> Room<'e> {
         Failure::new(format!("{sender}: {probe} ({said}번)"), expected, came)
     }
 
-    fn not_heard_by(&self, (from, to): (usize, usize), heard: &[Vec<bool>]) -> String {
+    fn not_heard_by(&self, (from, to): (usize, usize), probes: &[String], heard: &[Vec<bool>]) -> String {
         let (sender, receiver, seconds) = (self.members[from].who, self.members[to].who, self.exam.waited());
         let echoed = if heard[from][from] { format!(". {sender}에게만 돌아왔습니다") } else { String::new() };
-        format!("{receiver}에게 {:.1}초 동안 오지 않았습니다{echoed}", seconds.as_secs_f64())
+        let not_there = || format!("{receiver}에게 {:.1}초 동안 오지 않았습니다{echoed}", seconds.as_secs_f64());
+        self.unended(to, &probes[from]).unwrap_or_else(not_there)
     }
 
     /// Whose connection has ended, after which words, if anyone's has.
@@ -113,7 +115,7 @@ impl<'e> Room<'e> {
             }
             self.members[from].say(piece);
         }
-        self.hears(from, &[(token, text)])
+        self.hears(&[Said { from, token, text }])
     }
 
     /// A line of its own, from `from` to all the others.
@@ -123,19 +125,20 @@ impl<'e> Room<'e> {
         self.relays(from, &[format!("{text}\n").as_bytes()], &token, &text)
     }
 
-    /// What `from` has said, as tokens and the lines in which they stand, reaches all the others.
-    pub fn hears(&mut self, from: usize, lines: &[(&str, &str)]) -> Outcome {
-        let others = (0..self.members.len()).filter(|to| *to != from);
-        let mut missing: Vec<(usize, usize)> = others.flat_map(|to| (0..lines.len()).map(move |n| (to, n))).collect();
+    /// Each of these lines reaches all but the one who has said it.
+    pub fn hears(&mut self, lines: &[Said<'_>]) -> Outcome {
+        let others = |from: usize| (0..self.members.len()).filter(move |to| *to != from);
+        let mut missing: Vec<(usize, usize)> =
+            lines.iter().enumerate().flat_map(|(n, said)| others(said.from).map(move |to| (to, n))).collect();
         let mut until = self.exam.until();
         // What has come of a line when it was not the line: it may have been cut, or its bytes changed.
         let mut instead: Option<(usize, usize, Vec<u8>)> = None;
         while !missing.is_empty() {
             let all = self.listen(until, |to, line| {
-                for (n, (_, text)) in lines.iter().enumerate().filter(|(_, (token, _))| holds(line, token)) {
-                    if holds(line, text) {
+                for (n, said) in lines.iter().enumerate().filter(|(_, said)| holds(line, said.token)) {
+                    if said.is_in(line, lines) {
                         missing.retain(|pair| *pair != (to, n));
-                    } else if to != from && instead.is_none() {
+                    } else if to != said.from && instead.is_none() {
                         instead = Some((to, n, line.to_vec()));
                     }
                 }
@@ -146,7 +149,7 @@ impl<'e> Room<'e> {
             }
             until = until.min(Instant::now() + GRACE);
             if !all || Instant::now() >= until {
-                return Err(self.not_heard(from, lines, &missing, instead));
+                return Err(self.not_heard(lines, &missing, instead));
             }
         }
         Ok(())
@@ -154,26 +157,53 @@ impl<'e> Room<'e> {
 
     fn not_heard(
         &self,
-        from: usize,
-        lines: &[(&str, &str)],
+        lines: &[Said<'_>],
         missing: &[(usize, usize)],
         instead: Option<(usize, usize, Vec<u8>)>,
     ) -> Failure {
-        let (to, n) = missing.first().copied().unwrap_or_default();
-        let member = &self.members[to];
-        let came = match instead.filter(|(who, which, _)| missing.contains(&(*who, *which))) {
-            Some((who, _, line)) => format!("{}에게 다르게 왔습니다: {}", self.members[who].who, shown::bytes(&line)),
+        let instead = instead.filter(|(to, n, _)| missing.contains(&(*to, *n)));
+        let (to, n) = instead.as_ref().map(|(to, n, _)| (*to, *n)).or(missing.first().copied()).unwrap_or_default();
+        let (member, said) = (&self.members[to], &lines[n]);
+        let came = match instead {
+            Some((_, _, line)) => format!("{}에게 다르게 왔습니다: {}", member.who, shown::bytes(&line)),
             None => match member.fate() {
                 Some(fate) => format!("{}: {fate}", member.who),
-                None => format!("{}에게 {:.1}초 동안 오지 않았습니다", member.who, self.exam.waited().as_secs_f64()),
+                None => self.unended(to, said.token).unwrap_or_else(|| self.not_there(to)),
             },
         };
-        let said = shown::bytes(format!("{}\n", lines[n].1).as_bytes());
-        Failure::new(
-            format!("{}: {said}", self.members[from].who),
-            format!("{}에게 이 글이 한 줄로 옵니다", member.who),
-            came,
-        )
+        let line = shown::bytes(format!("{}\n", said.text).as_bytes());
+        let expected = format!("{}에게 이 글이 한 줄로 옵니다", member.who);
+        Failure::new(format!("{}: {line}", self.members[said.from].who), expected, came)
+    }
+
+    /// He has not got it, though perhaps something else.
+    fn not_there(&self, to: usize) -> String {
+        let (member, seconds) = (&self.members[to], self.exam.waited().as_secs_f64());
+        let other = if member.was_hearing() { ". 그때까지 다른 것은 오고 있었습니다" } else { "" };
+        format!("{}에게 {seconds:.1}초 동안 오지 않았습니다{other}", member.who)
+    }
+
+    /// What has come to him of this line, when it came without its end: no client knows that it is a line.
+    fn unended(&self, to: usize, token: &str) -> Option<String> {
+        let member = &self.members[to];
+        holds(&member.heard, token)
+            .then(|| format!("{}에게 줄바꿈(\\n) 없이 왔습니다: {}", member.who, shown::bytes(&member.heard)))
+    }
+}
+
+/// A line that somebody has said. `token` stands in `text`.
+#[derive(Clone, Copy)]
+pub struct Said<'a> {
+    pub from: usize,
+    pub token: &'a str,
+    pub text: &'a str,
+}
+
+impl Said<'_> {
+    /// `line` is this one, whatever stands around it, and none of the others.
+    fn is_in(&self, line: &[u8], all: &[Said<'_>]) -> bool {
+        let another = |said: &Said<'_>| said.token != self.token && holds(line, said.token);
+        holds(line, self.text) && !all.iter().any(another)
     }
 }
 

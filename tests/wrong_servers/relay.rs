@@ -52,7 +52,7 @@ pub fn keeps_order(addr: SocketAddr, lines: usize) -> bool {
 }
 
 pub fn shows(mistake: Relay, addr: SocketAddr, patience: Patience) -> bool {
-    let [mut one, mut two, three] = [(); 3].map(|()| admitted(plain(addr)));
+    let [mut one, mut two, mut three] = [(); 3].map(|()| admitted(plain(addr)));
     match mistake {
         Relay::Correct | Relay::Bare => false,
         Relay::EchoesToSelfOnly => {
@@ -98,6 +98,40 @@ pub fn shows(mistake: Relay, addr: SocketAddr, patience: Patience) -> bool {
         Relay::SwallowsSecondLine => {
             one.say("줄 1\n줄 2\n");
             two.line_with("줄 1").is_some() && two.within(patience.silence).line_with("줄 2").is_none()
+        }
+        // The first piece has come when a whole line from the same client, behind it, has.
+        Relay::SharesItsBuffer => {
+            one.say("처음\n앞과 ");
+            three.line_with("처음").is_some() && {
+                two.say("둘\n");
+                three.line_with("둘").is_some_and(|line| line.contains("앞과 둘"))
+            }
+        }
+        Relay::EndsAtEmptyLine => {
+            one.say("\n");
+            one.closes_within(patience.watch)
+        }
+        Relay::SilentBlocks => {
+            let _silent = plain(addr);
+            let mut late = plain(addr).within(patience.silence);
+            late.say("늦게\n");
+            two.within(patience.silence).line_with("늦게").is_none()
+        }
+        Relay::DiesOfBadText => {
+            one.say(b"\xff\n");
+            two.closes_within(patience.watch) && three.closes_within(patience.watch)
+        }
+        Relay::ForgetsNewlines => {
+            one.say("하나\n");
+            two.hears("하나") && two.within(patience.silence).line_with("하나").is_none()
+        }
+        Relay::OverwritesTheLast => {
+            drop(one);
+            let late = admitted(plain(addr));
+            two.say("하나\n");
+            let heard = three.within(patience.silence).line_with("하나").is_some();
+            drop(late);
+            !heard
         }
     }
 }

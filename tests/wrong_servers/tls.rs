@@ -1,5 +1,6 @@
 //! One probe for each mistake of a server that speaks TLS.
 
+use std::io::Write;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -76,6 +77,19 @@ pub fn shows(mistake: Tls, addr: SocketAddr, patience: Patience) -> bool {
             let waiting = Caller::over(neighbour.stream.get_ref().try_clone().unwrap());
             plain(addr).say("안녕하세요.\n");
             waiting.closes_within(patience.watch)
+        }
+        Tls::StalledRecordBlocks => {
+            let (Ok(stalled), Ok(one), Ok(two)) = (call(Asks::Trust), call(Asks::Trust), call(Asks::Trust)) else {
+                return false;
+            };
+            let (mut one, mut two) = (admitted(one), admitted(two));
+            stalled.stream.get_ref().write_all(&[23, 3, 3, 0, 64, 0]).unwrap();
+            two.stream.get_ref().set_read_timeout(Some(patience.silence)).unwrap();
+            // The first of them may be faster than the half record.
+            (0..50).any(|n| {
+                one.say(format!("줄 {n};\n"));
+                two.line_with(&format!("줄 {n};")).is_none()
+            })
         }
         Tls::ServesPlainToo => is_served_plain(addr) && call(Asks::Trust).is_ok(),
     }

@@ -1,6 +1,7 @@
 //! Stage 2: what one client says reaches the others, line by line. The mistakes that lie in reading stand here, those
 //! that lie in delivering in room.rs.
 
+use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::sync::Arc;
 
@@ -37,6 +38,18 @@ servers! {
     ClosesTheNeighbour,
     /// `strchr(buf, '\n')` is called once for each recv(): what follows the first line is thrown away.
     SwallowsSecondLine,
+    /// `static char line[]`: one buffer for all clients, in which what two of them have begun runs together.
+    SharesItsBuffer,
+    /// `if not line.strip(): break`: an empty line is taken for the end.
+    EndsAtEmptyLine,
+    /// The first recv(), for the name, stands right behind accept(): who says nothing blocks the newcomers.
+    SilentBlocks,
+    /// `line.decode()` outside of every try: bytes that are no UTF-8 end the whole server.
+    DiesOfBadText,
+    /// The newline goes with strip(), and nobody puts it back.
+    ForgetsNewlines,
+    /// `clients[--n] = NULL`, whoever has left: the next one to come is written over the last one in the list.
+    OverwritesTheLast,
 }
 
 /// A line that does not end is not kept beyond this.
@@ -54,12 +67,16 @@ impl Relay {
 pub fn serve(site: &Arc<Site>, listener: &TcpListener, mistake: Relay) {
     let room = Arc::new(Room::new(mistake));
     while let Some(conn) = site.accept(listener) {
+        if mistake == Relay::SilentBlocks && conn.first_byte().is_err() {
+            continue;
+        }
         let (room, host) = (room.clone(), site.clone());
         site.spawn(move || {
             let left = talk(&room, &mut conn.clone(), &conn);
             match mistake {
                 Relay::EndsWhenOneLeaves => host.end(),
                 Relay::DiesOnReset if left.is_err() => host.end(),
+                Relay::DiesOfBadText if left.is_err_and(|error| error.kind() == ErrorKind::InvalidData) => host.end(),
                 _ => conn.finish(),
             }
         });
@@ -69,7 +86,7 @@ pub fn serve(site: &Arc<Site>, listener: &TcpListener, mistake: Relay) {
 /// Makes lines of the bytes that one client sends.
 pub struct Ears {
     mistake: Relay,
-    begun: Vec<u8>,
+    pub begun: Vec<u8>,
     late: Option<Vec<u8>>,
 }
 

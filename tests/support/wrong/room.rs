@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Result, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -19,6 +19,10 @@ const OWED_MAX_BYTES: usize = 32 << 20;
 pub struct Room {
     mistake: Relay,
     members: Mutex<Vec<Arc<Member>>>,
+    /// What clients have begun, where it is the same buffer for all.
+    begun: Mutex<Vec<u8>>,
+    /// Who has left was not the last of the list.
+    hole: AtomicBool,
     joined: AtomicUsize,
 }
 
@@ -32,13 +36,22 @@ struct Member {
 
 impl Room {
     pub fn new(mistake: Relay) -> Room {
-        Room { mistake, members: Mutex::default(), joined: AtomicUsize::new(0) }
+        Room {
+            mistake,
+            members: Mutex::default(),
+            begun: Mutex::default(),
+            hole: AtomicBool::new(false),
+            joined: AtomicUsize::new(0),
+        }
     }
 
     fn join(&self, conn: &Conn, bell: UnixStream) -> Arc<Member> {
         let name = format!("손님{}", self.joined.fetch_add(1, Ordering::Relaxed) + 1);
         let me = Arc::new(Member { name, conn: conn.clone(), owed: Mutex::default(), bell });
         let mut members = self.members.lock().unwrap();
+        if self.hole.swap(false, Ordering::Relaxed) {
+            members.pop();
+        }
         members.push(me.clone());
         if self.mistake != Relay::Bare {
             me.owe(format!("* 어서 오십시오, {} 님.\n", me.name).as_bytes());
@@ -54,6 +67,9 @@ impl Room {
         let mut members = self.members.lock().unwrap();
         let Some(place) = members.iter().position(|member| Arc::ptr_eq(member, me)) else { return };
         members.remove(place);
+        if self.mistake == Relay::OverwritesTheLast {
+            self.hole.store(place < members.len(), Ordering::Relaxed);
+        }
         if self.mistake == Relay::ClosesTheNeighbour && !members.is_empty() {
             let next = place % members.len();
             members.remove(next).conn.cut();
@@ -63,8 +79,21 @@ impl Room {
         }
     }
 
+    /// What these bytes complete.
+    fn lines(&self, ears: &mut Ears, got: &[u8]) -> Vec<Vec<u8>> {
+        if self.mistake != Relay::SharesItsBuffer {
+            return ears.hear(got);
+        }
+        let mut begun = self.begun.lock().unwrap();
+        std::mem::swap(&mut ears.begun, &mut *begun);
+        let lines = ears.hear(got);
+        std::mem::swap(&mut ears.begun, &mut *begun);
+        lines
+    }
+
     fn deliver(&self, from: &Arc<Member>, line: &[u8]) {
         let name = format!("[{}] ", from.name);
+        let line = if self.mistake == Relay::ForgetsNewlines { line.trim_ascii_end() } else { line };
         let message = if self.mistake == Relay::Bare { line.to_vec() } else { [name.as_bytes(), line].concat() };
         let members = self.members.lock().unwrap();
         let others = members.iter().filter(|member| !Arc::ptr_eq(member, from));
@@ -159,7 +188,15 @@ fn converse<S: Read + Write>(room: &Room, stream: &mut S, me: &Arc<Member>, bell
                 return Ok(());
             }
             Ok(n) => {
-                ears.hear(&buf[..n]).iter().for_each(|line| room.deliver(me, line));
+                for line in room.lines(&mut ears, &buf[..n]) {
+                    match room.mistake {
+                        Relay::EndsAtEmptyLine if line.trim_ascii().is_empty() => return Ok(()),
+                        Relay::DiesOfBadText if std::str::from_utf8(&line).is_err() => {
+                            return Err(ErrorKind::InvalidData.into());
+                        }
+                        _ => room.deliver(me, &line),
+                    }
+                }
                 !ears.are_full()
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => false,

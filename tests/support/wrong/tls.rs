@@ -1,8 +1,10 @@
 //! Stage 3: the correct relay, over TLS.
 
+use std::io::{ErrorKind, Read, Result, Write};
 use std::net::TcpListener;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use nix::poll::{PollFlags, PollTimeout};
 use openssl::pkey::PKey;
 use openssl::ssl::{SslAcceptor, SslMethod, SslOptions, SslStream, SslVersion};
 use openssl::x509::X509;
@@ -38,6 +40,8 @@ servers! {
     PlainTextKills,
     /// It looks at the first byte, and who does not speak TLS is served without it.
     ServesPlainToo,
+    /// select(), then a blocking SSL_read() in the one loop: half a record that stays alone stops everybody.
+    StalledRecordBlocks,
 }
 
 /// The first byte of a handshake record (RFC 8446, 5.1).
@@ -69,12 +73,43 @@ pub fn serve(site: &Arc<Site>, listener: &TcpListener, mistake: Tls) {
 fn serve_one(room: &Room, mut stream: SslStream<Conn>, conn: &Conn, mistake: Tls) {
     let left = match mistake {
         Tls::Echo => echo::echo(&mut stream),
+        Tls::StalledRecordBlocks => talk(room, &mut OneLoop(&mut stream, conn), conn),
         _ => talk(room, &mut stream, conn),
     };
     if mistake != Tls::NoCloseNotify && left.is_ok() {
         let _ = stream.shutdown();
     }
     conn.finish();
+}
+
+/// As if all clients were read in one loop: what is begun is read to its end before another one has its turn.
+struct OneLoop<'s>(&'s mut SslStream<Conn>, &'s Conn);
+
+static TURN: Mutex<()> = Mutex::new(());
+
+impl Read for OneLoop<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> Result<usize> {
+        let _turn = TURN.lock().unwrap();
+        let is_readable = self.1.wait(PollFlags::POLLIN, PollTimeout::ZERO)?;
+        loop {
+            match self.0.read(buf) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock && is_readable => {
+                    self.1.wait(PollFlags::POLLIN, PollTimeout::NONE)?;
+                }
+                read => return read,
+            }
+        }
+    }
+}
+
+impl Write for OneLoop<'_> {
+    fn write(&mut self, data: &[u8]) -> Result<usize> {
+        self.0.write(data)
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.0.flush()
+    }
 }
 
 fn acceptor(mistake: Tls) -> SslAcceptor {
