@@ -103,6 +103,8 @@ fn what_is_written_wrongly_is_caught() {
         ("a line that does not come", "$ echo 안녕\n안녕\n잘 가\n", "-잘 가"),
         ("a line that is not written", "$ printf '안녕\\n잘 가\\n'\n안녕\n", "+잘 가"),
         ("a line that comes later", "갑$ echo 안녕; echo 잘 가\n안녕\n갑$ true\n", "잘 가"),
+        ("a line that comes last", "갑$ sleep 0.03; echo 안녕\n", "+안녕"),
+        ("an answer that comes last", "갑$ sh -c 'read x; sleep 0.03; echo $x'\n갑> 안녕\n", "+안녕"),
         ("a wildcard that would have to span lines", "$ printf 'a\\nb\\n'\n[..]b\n", "[..]b"),
         ("a name that stands for two things", "$ echo 1 2\n<수> <수>\n", "<수>"),
         ("a name that stood for something else", "$ echo 1\n<수>\n$ echo 2\n<수>\n", "+2"),

@@ -1,19 +1,31 @@
 //! The room in which an experiment is done: a folder like the project's, terminals, and patience.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write, stderr};
 use std::os::unix::fs::symlink;
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use regex::Regex;
 
 use super::chapter::{Experiment, root};
 use super::matching::Values;
 use super::step::{Kind, Step};
 use super::terminal::Terminal;
 use crate::support::certs;
+
+/// So long nothing comes, and nothing more is believed to come; and so long that is waited for.
+const SETTLED: Duration = Duration::from_millis(100);
+const SETTLED_MOST: Duration = Duration::from_secs(1);
+
+/// A line of our server's log.
+static LOG: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"^\d{4}-\d\d-\d\dT\S+Z (INFO|WARN) +\[(server|c\d+) \d+\] ").unwrap());
+/// `[1]+  Stopped …`, and `Killed`, which the shell says where it stands, when somebody else has done that.
+static JOB: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^(\[\d+\][+-]? +Stopped .*|Killed)$").unwrap());
 
 struct Lab {
     // In this order they are dropped: nobody is left in the network or in the folder when it goes.
@@ -27,7 +39,8 @@ struct Lab {
 /// Types every step and waits until what is written below it has come. The error says where it has not, and what came.
 pub fn perform(experiment: &Experiment, patience: Duration) -> Result<(), String> {
     if let Some(missing) = missing(experiment) {
-        eprintln!("skipped: {} needs {missing}", experiment.place);
+        // Not eprintln!(): the harness shows that of a test that has failed only.
+        let _ = writeln!(stderr(), "skipped: {} needs {missing}", experiment.place);
         return Ok(());
     }
     let mut lab =
@@ -38,7 +51,7 @@ pub fn perform(experiment: &Experiment, patience: Duration) -> Result<(), String
         let taken = lab.take(step, next.map(|step| step.kind));
         taken.map_err(|why| format!("{file}:{}: {:?} {}{why}", step.line, step.kind, step.text))?;
     }
-    Ok(())
+    lab.nothing_more(experiment)
 }
 
 /// What not every machine gives to everybody.
@@ -169,6 +182,32 @@ impl Lab {
         let rest = self.values.compare(&[], &rows);
         rest.map_err(|more| format!("\nbefore this, more has come there than is written:{more}"))?;
         self.terminal(&step.terminal).claim(upto);
+        Ok(())
+    }
+
+    /// What comes after the last step is not written anywhere: so nothing may come, but what a server that is left running
+    /// logs, what the shell says of its jobs, and more where `...` stands last.
+    fn nothing_more(&mut self, experiment: &Experiment) -> Result<(), String> {
+        let all = |lab: &Lab| lab.terminals.iter().map(|(_, terminal)| terminal.len()).sum::<usize>();
+        let until = Instant::now() + SETTLED_MOST;
+        let mut before = usize::MAX;
+        while all(self) != before && Instant::now() < until {
+            before = all(self);
+            std::thread::sleep(SETTLED);
+        }
+        for (name, terminal) in &self.terminals {
+            let of_this = |step: &&Step| step.terminal == *name && step.kind != Kind::Key;
+            let Some(last) = experiment.steps.iter().rfind(of_this) else { continue };
+            let mut rows = terminal.unclaimed().0;
+            rows.retain(|row| !["", ">"].contains(&row.trim()) && !JOB.is_match(row) && !LOG.is_match(row));
+            if !rows.is_empty() && last.expected.last().is_none_or(|line| line != "...") {
+                let file = experiment.place.split(':').next().unwrap_or_default();
+                let (line, text, more) = (last.line, &last.text, rows.join("\n+"));
+                return Err(format!(
+                    "{file}:{line}: {text} \nat the end, more has come there than is written:\n+{more}"
+                ));
+            }
+        }
         Ok(())
     }
 
