@@ -261,22 +261,46 @@ fn nothing_that_a_server_sends_reaches_the_terminal_or_breaks_the_document() {
 
 #[test]
 fn the_grader_stays_small_under_a_flood() {
-    let addr = serve(flood);
-    let mut child = Command::new(BIN)
-        .args(["check", &addr, "--stage", "2", "--timeout", "2"])
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    let pid = child.id() as i32;
-    let until = Instant::now() + Duration::from_secs(2);
-    let mut most = 0;
-    while Instant::now() < until && is_running(pid) {
-        most = most.max(proc_kb(pid, "status", "VmHWM:"));
-        thread::sleep(Duration::from_millis(50));
+    let (addr, ca) = (serve(flood), cert("ca.pem"));
+    for stage in [&["--stage", "2"][..], &["--stage", "3", "--ca", &ca]] {
+        let check = ["check", &addr, "--timeout", "2"];
+        let mut child = Command::new(BIN).args(check).args(stage).stdout(Stdio::null()).spawn().unwrap();
+        let pid = child.id() as i32;
+        let until = Instant::now() + Duration::from_secs(2);
+        let mut most = 0;
+        while Instant::now() < until && is_running(pid) {
+            most = most.max(proc_kb(pid, "status", "VmHWM:"));
+            thread::sleep(Duration::from_millis(50));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(most > 1000 && most < 64 * 1024, "{stage:?}: {most} kB");
     }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert!(most > 1000 && most < 64 * 1024, "{most} kB");
+}
+
+/// What it owes it gives, but not in time.
+#[test]
+fn a_server_that_is_only_slow_is_told_so() {
+    let addr = serve(|mut conn| {
+        let mut piece = [0; 4096];
+        while let Ok(n @ 1..) = conn.read(&mut piece) {
+            thread::sleep(Duration::from_millis(20));
+            let _ = conn.write_all(&piece[..n]);
+        }
+    });
+    let graded = grade(&addr, &["--stage", "1", "--timeout", "0.5", "--case", "echo-large"]);
+    let came = graded.said("echo-large", "came");
+    assert!(came.ends_with("그때까지 오고 있었으므로, 느린 서버라면 --timeout을 늘려 다시 검사하십시오"), "{came}");
+}
+
+/// Three descriptors are open already, and five clients are to come.
+#[test]
+fn descriptors_that_the_grader_lacks_are_not_the_servers_fault() {
+    let server = Server::start(&[]);
+    let check = format!("ulimit -n 6; exec {BIN} check {} --stage 1 --case echo-many-clients --json", server.addr);
+    let graded = Graded::of(&run(Command::new("sh").args(["-c", &check]), b""));
+    let came = graded.said("echo-many-clients", "came");
+    assert!(came.starts_with("EMFILE ") && came.contains("서버가 아니라 검사하는 쪽"), "{came}");
 }
 
 // The command -------------------------------------------------------------------------------------

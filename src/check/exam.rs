@@ -248,6 +248,9 @@ fn no_connection(errno: Errno) -> String {
         Errno::ECONNREFUSED => {
             ". 이 포트에서 기다리는 서버가 없습니다. 앞의 검사를 하는 동안 서버가 끝난 것으로 보입니다"
         }
+        Errno::EMFILE | Errno::ENFILE => {
+            ". 서버가 아니라 검사하는 쪽의 디스크립터가 모자랍니다. ulimit -n으로 확인하십시오"
+        }
         Errno::ETIMEDOUT => ". 제한 시간 안에 접속되지 않았습니다",
         _ => "",
     };

@@ -113,7 +113,7 @@ fn in_korean(trouble: &Trouble, verified: X509VerifyResult) -> &'static str {
         (Trouble::Tls(_), 62 | 64) => "인증서에 접속한 호스트의 이름이 없습니다",
         (Trouble::Tls(_), code) if code != 0 => "인증서를 확인하지 못했습니다",
         (Trouble::Tls(reason), _) if reason.contains(" alert ") => "서버가 거절했습니다",
-        (Trouble::Tls(_), _) => "TLS가 아닌 것으로 답했습니다",
+        (Trouble::Tls(_), _) => "서버의 답을 TLS로 읽지 못했습니다",
         (Trouble::Errno(Errno::ETIMEDOUT), _) => "제한 시간 안에 끝나지 않았습니다",
         (Trouble::Errno(_) | Trouble::UnexpectedEof, _) => "핸드셰이크 도중에 연결이 끊어졌습니다",
     }

@@ -69,7 +69,7 @@ impl<'e> Room<'e> {
     fn not_admitted(&self, (from, to): (usize, usize), probes: &[String], said: u32, came: String) -> Failure {
         let (sender, probe) = (self.members[from].who, shown::bytes(format!("{}\n", probes[from]).as_bytes()));
         let expected = format!("함께 접속한 {}에게 이 줄이 전해집니다", self.members[to].who);
-        Failure::new(format!("{sender}: {probe} ({said}번)"), expected, came)
+        Failure::new(format!("{sender}: {probe} ({said}번 보냄)"), expected, came)
     }
 
     fn not_heard_by(&self, (from, to): (usize, usize), probes: &[String], heard: &[Vec<bool>]) -> String {
