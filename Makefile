@@ -165,8 +165,9 @@ strace-server: stage build look-tools $(if $(filter 3,$(STAGE)),certs)
 build: build-tools
 	env -u SSLKEYLOGFILE cargo build --locked
 
+# Two tests at a time for each CPU: most of them wait for another process, or for what must not come.
 test: build-tools cert-tools test-tools
-	cargo test --locked
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((2 * $$(nproc)))} cargo test --locked
 
 lint: build-tools
 	cargo fmt --check

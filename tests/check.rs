@@ -391,6 +391,7 @@ fn progress_is_one_line_that_goes_away() {
     let mut terminal = Terminal::run((100, 110), &[BIN, "check", &silent, "--stage", "1", "--timeout", "0.5"]);
     terminal.shows_somewhere("[2/15] 줄바꿈이 없는 글도");
     terminal.shows_somewhere("15개 검사 가운데 0개를 통과하고 15개를 실패했습니다.");
+    terminal.shows_somewhere("위에서부터 하나씩 고치십시오.");
     assert_eq!(terminal.end().exit_code(), 1);
     let rows = terminal.rows();
     assert!(!rows.iter().any(|row| row.contains("/15]")), "{rows:?}");

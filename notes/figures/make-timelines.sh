@@ -68,6 +68,7 @@ draw() {
     server=
     exec {ready}<&- {screen}<&-
     "$bin" timeline "$trace" -o "$out/timeline-$1.svg"
+    echo "$out/timeline-$1.svg"
 }
 
 "$here/../../certs/make-certs.sh" -d "$dir" >>"$dir/log" 2>&1

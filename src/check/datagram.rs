@@ -191,8 +191,8 @@ impl<'e> Client<'e> {
                     Ok(Some(came)) if sent.contains(&came) => missing.retain(|sent| **sent != came),
                     Ok(Some(came)) if self.said.contains(&came) => {}
                     Ok(Some(came)) => {
-                        let (came, size) = (shown::bytes(&came), shown::size(came.len()));
-                        return Err(self.failure(missing[0], format!("다른 데이터그램이 왔습니다: {came} ({size})")));
+                        let came = format!("다른 데이터그램이 왔습니다: {}", shown::sized(&came));
+                        return Err(self.failure(missing[0], came));
                     }
                     Ok(None) => break,
                     Err(errno) => {
@@ -250,8 +250,7 @@ impl<'e> Client<'e> {
     }
 
     fn failure(&self, sent: &[u8], came: String) -> Failure {
-        let (shown, size) = (shown::bytes(sent), shown::size(sent.len()));
         let expected = format!("{}에게 같은 데이터그램이 돌아옵니다", self.who);
-        Failure::new(format!("{}: {shown} ({size})", self.who), expected, came)
+        Failure::new(format!("{}: {}", self.who, shown::sized(sent)), expected, came)
     }
 }

@@ -10,6 +10,11 @@ use crate::text::width;
 /// To the first column, and clear to the end of the line (ECMA-48 EL).
 const CLEAR_LINE: &str = "\r\x1b[K";
 
+/// A thread that died or a client that was never forgotten spoils the cases that follow.
+const FIRST_THINGS_FIRST: &str =
+    "위에서부터 하나씩 고치십시오. 앞의 검사에서 망가진 서버는 뒤의 검사에도 실패할 수 있습니다.
+서버를 다시 실행하고 --case로 그 항목만 검사하면 알 수 있습니다.";
+
 /// A case that has been tried.
 pub struct Tried {
     pub case: &'static Case,
@@ -104,6 +109,9 @@ impl Report {
             writeln!(out, "\n{passed}개 검사를 모두 통과했습니다.")?;
         } else {
             writeln!(out, "\n{}개 검사 가운데 {passed}개를 통과하고 {failed}개를 실패했습니다.", self.tried.len())?;
+            if failed > 1 {
+                writeln!(out, "{FIRST_THINGS_FIRST}")?;
+            }
         }
         out.flush()?;
         Ok(failed == 0)

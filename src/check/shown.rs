@@ -19,6 +19,13 @@ pub fn bytes(data: &[u8]) -> String {
     out
 }
 
+/// With its size in any case, for a datagram: `"" (0바이트)`, `"\xff\x00"…(4,096바이트)`
+pub fn sized(data: &[u8]) -> String {
+    let (out, shown) = quoted(data, MOST_BYTES);
+    let and_more = if shown < data.len() { "…" } else { " " };
+    format!("{out}{and_more}({})", size(data.len()))
+}
+
 /// How it begins: `"안녕하세요"…`
 pub fn first(data: &[u8]) -> String {
     let (mut out, shown) = quoted(data, FIRST_BYTES);
