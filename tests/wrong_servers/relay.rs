@@ -99,8 +99,10 @@ pub fn shows(mistake: Relay, addr: SocketAddr, patience: Patience) -> bool {
             one.say("줄 1\n줄 2\n");
             two.line_with("줄 1").is_some() && two.within(patience.silence).line_with("줄 2").is_none()
         }
-        // The first piece has come when a whole line from the same client, behind it, has.
+        // The first piece has come when a whole line from the same client, before it, has; and nothing of the others is
+        // still to come that could take it.
         Relay::SharesItsBuffer => {
+            assert!(meet(&mut one, &mut two) && meet(&mut two, &mut three));
             one.say("처음\n앞과 ");
             three.line_with("처음").is_some() && {
                 two.say("둘\n");
