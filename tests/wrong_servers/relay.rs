@@ -1,7 +1,7 @@
 //! One probe for each mistake of a relay.
 
 use std::io::{Read, Write};
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 
 use crate::caller::{Caller, Patience, plain};
 use crate::echo::reset;
@@ -128,7 +128,9 @@ pub fn shows(mistake: Relay, addr: SocketAddr, patience: Patience) -> bool {
             two.hears("하나") && two.within(patience.silence).line_with("하나").is_none()
         }
         Relay::OverwritesTheLast => {
-            drop(one);
+            // The server ends the connection when it has taken the one who goes off its list, and not before.
+            one.stream.shutdown(Shutdown::Write).unwrap();
+            assert!(one.is_told_the_end());
             let late = admitted(plain(addr));
             two.say("하나\n");
             let heard = three.within(patience.silence).line_with("하나").is_some();
