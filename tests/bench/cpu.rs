@@ -39,6 +39,17 @@ fn in_ticks(pid: u32) -> [u32; 2] {
     [(); 2].map(|()| times.by_ref().take(2).sum())
 }
 
+/// All that this process has started, and what they have.
+pub fn servers() -> Vec<u32> {
+    let mut all = children(std::process::id());
+    let mut next = 0;
+    while next < all.len() {
+        all.extend(children(all[next]));
+        next += 1;
+    }
+    all
+}
+
 /// Of all its threads, zombies included.
 pub fn children(pid: u32) -> Vec<u32> {
     let tasks = read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();

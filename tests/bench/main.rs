@@ -1,6 +1,6 @@
 //! `make bench`: sockstep and other servers under the same load, in turns, in one table.
 //!
-//! - options.rs: what is asked for; run.rs: who takes turns at what
+//! - options.rs: what is asked for; run.rs: who takes turns at what; hold.rs: very many clients at the same time
 //! - works/: what is measured, and how what comes back is checked; lines.rs has the lines of the relay
 //! - peers/: who is measured, how each is started; bare.rs and tokio_chat.rs are servers of our own
 //! - load.rs: the connections of the load; measure.rs, cpu.rs: time, count, processors
@@ -12,6 +12,7 @@
 
 mod cpu;
 mod failure;
+mod hold;
 mod load;
 mod measure;
 mod options;
@@ -29,11 +30,12 @@ use options::{Cli, Command, Served};
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().collect();
     // Anything else is meant for a test program.
-    if !args.get(1).is_some_and(|arg| arg == "measure" || arg == "serve") {
+    if !args.get(1).is_some_and(|arg| ["measure", "hold", "serve"].contains(&arg.as_str())) {
         return selftest::main();
     }
     let done = match Cli::parse_from(args).command {
         Command::Measure(options) => run::run(&options),
+        Command::Hold(options) => hold::run(&options),
         Command::Serve { server, certs, fault, chat } => match server {
             Served::Bare => peers::bare::serve(certs.as_deref()),
             Served::Tokio => peers::tokio_chat::serve(certs.as_deref()),

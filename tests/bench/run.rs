@@ -1,11 +1,6 @@
 //! The run: every work, every round, every server in its turn.
 
 use std::io::{IsTerminal, Write};
-use std::path::Path;
-use std::process::Command;
-
-use nix::sys::prctl::set_child_subreaper;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::failure::{Result, failed};
 use crate::measure::Sample;
@@ -29,15 +24,12 @@ pub struct Outcome {
 
 /// True when all that came back was right.
 pub fn run(options: &Options) -> Result<bool> {
-    // What a server leaves behind becomes ours: it is counted, and it is ended.
-    set_child_subreaper(true)?;
-    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
-    let temp = tempfile::tempdir()?;
-    let place = Place { certs: temp.path().join("certs"), dir: temp.path().into() };
-    make_certs(&place.certs)?;
-    let peers = chosen(options)?;
-    let (missing, peers): (Vec<Peer>, Vec<Peer>) = peers.into_iter().partition(|peer| peer.is_missing());
+    let place = Place::make()?;
+    let chosen = match options.wrong {
+        Some(fault) => vec![Peer::Wrong(fault)],
+        None => Peer::chosen(&options.servers)?,
+    };
+    let (missing, peers): (Vec<Peer>, Vec<Peer>) = chosen.into_iter().partition(|peer| peer.is_missing());
     for peer in &missing {
         eprintln!("{}: 설치되어 있지 않아 재지 않습니다", peer.name());
     }
@@ -52,18 +44,6 @@ pub fn run(options: &Options) -> Result<bool> {
     }
     report::all(&outcome, options)?;
     Ok(outcome.works.iter().flat_map(|(_, rows)| rows).all(|row| row.failure.is_none()))
-}
-
-fn chosen(options: &Options) -> Result<Vec<Peer>> {
-    if let Some(fault) = options.wrong {
-        return Ok(vec![Peer::Wrong(fault)]);
-    }
-    if let Some(name) = options.servers.iter().find(|name| !Peer::ALL.iter().any(|peer| peer.name() == **name)) {
-        let names: Vec<String> = Peer::ALL.iter().map(|peer| peer.name()).collect();
-        return failed(format!("그런 서버는 없습니다: {name}. 쓸 수 있는 이름: {}", names.join(", ")));
-    }
-    let all = Peer::ALL.into_iter();
-    Ok(all.filter(|peer| options.servers.is_empty() || options.servers.contains(&peer.name())).collect())
 }
 
 /// A B C, A B C: what else the machine does meanwhile falls on all of them.
@@ -88,15 +68,9 @@ fn in_turns(work: &Work, peers: &[Peer], options: &Options, place: &Place) -> Ve
 }
 
 /// Overwritten by what comes next; nothing where nobody looks on.
-fn progress(text: &str) {
+pub fn progress(text: &str) {
     let mut err = std::io::stderr();
     if err.is_terminal() {
         let _ = write!(err, "\r\x1b[K{text}").and_then(|()| err.flush());
     }
-}
-
-fn make_certs(dir: &Path) -> Result<()> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("certs/make-certs.sh");
-    let made = Command::new(script).arg("-d").arg(dir).output()?;
-    if made.status.success() { Ok(()) } else { failed(String::from_utf8_lossy(&made.stderr)) }
 }

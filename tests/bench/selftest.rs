@@ -14,6 +14,7 @@ pub fn main() -> ExitCode {
     let trials = vec![
         Trial::test("every_work_is_done_right_by_our_own_servers", every_work_is_done_right_by_our_own_servers),
         Trial::test("whatever_a_server_does_to_a_line_fails_the_run", whatever_a_server_does_to_a_line_fails_the_run),
+        Trial::test("clients_that_are_held_are_all_answered", clients_that_are_held_are_all_answered),
         Trial::test("what_does_not_exist_is_named", what_does_not_exist_is_named),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
@@ -86,6 +87,20 @@ fn whatever_a_server_does_to_a_line_fails_the_run() -> Result<(), Failed> {
             assert!(said.contains(failure) && said.contains(fault), "{fault} at {work}: {said}");
             assert!(table.contains("실패"), "{table}");
         }
+    }
+    Ok(())
+}
+
+fn clients_that_are_held_are_all_answered() -> Result<(), Failed> {
+    let mut command = Command::new(std::env::current_exe()?);
+    let done = command.args(["hold", "--clients=20", "--seconds=0.2"]).output()?;
+    let (table, said) = (String::from_utf8(done.stdout)?, String::from_utf8(done.stderr)?);
+    assert!(done.status.success(), "{said}");
+    for (server, protocol) in [("sockstep", "평문"), ("sockstep", "TLS"), ("bare", "평문"), ("bare", "TLS")] {
+        let cells = table.lines().map(|line| line.split('|').map(str::trim).collect::<Vec<_>>());
+        let row = cells.into_iter().find(|cells| cells.get(1..3) == Some(&[server, protocol]));
+        let row = row.unwrap_or_else(|| panic!("no {server} {protocol} in: {table}"));
+        assert!(row[6].parse::<f64>().is_ok_and(|kb| kb > 0.0), "PSS in: {table}");
     }
     Ok(())
 }

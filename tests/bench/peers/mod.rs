@@ -3,16 +3,18 @@
 pub mod bare;
 mod command;
 mod nodelay;
+mod place;
 mod process;
 pub mod tokio_chat;
 pub mod wrong;
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use openssl::ssl::{SslContext, SslFiletype, SslMethod, SslSessionCacheMode};
 
-use crate::failure::Result;
+use crate::failure::{Result, failed};
+pub use place::Place;
 pub use process::Server;
 use wrong::Fault;
 
@@ -40,12 +42,6 @@ pub enum Peer {
     Wrong(Fault),
 }
 
-pub struct Place {
-    pub certs: PathBuf,
-    /// For what the servers say, and for their files.
-    pub dir: PathBuf,
-}
-
 impl Peer {
     pub const ALL: [Peer; 8] = [
         Peer::Sockstep,
@@ -57,6 +53,15 @@ impl Peer {
         Peer::SocatNoDelay,
         Peer::Stunnel,
     ];
+
+    /// Those of these names; all, if there are none.
+    pub fn chosen(names: &[String]) -> Result<Vec<Peer>> {
+        if let Some(name) = names.iter().find(|name| !Peer::ALL.iter().any(|peer| peer.name() == **name)) {
+            let known: Vec<String> = Peer::ALL.iter().map(|peer| peer.name()).collect();
+            return failed(format!("그런 서버는 없습니다: {name}. 쓸 수 있는 이름: {}", known.join(", ")));
+        }
+        Ok(Peer::ALL.into_iter().filter(|peer| names.is_empty() || names.contains(&peer.name())).collect())
+    }
 
     pub fn name(self) -> String {
         match self {

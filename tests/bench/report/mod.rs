@@ -4,6 +4,8 @@ mod json;
 mod svg;
 mod table;
 
+pub use table::in_columns;
+
 use crate::failure::Result;
 use crate::measure::Sample;
 use crate::options::Options;
@@ -75,7 +77,7 @@ impl Spread {
 }
 
 /// To three digits.
-fn short(number: f64) -> String {
+pub fn short(number: f64) -> String {
     match number {
         ..10.0 => format!("{number:.2}"),
         10.0..100.0 => format!("{number:.1}"),

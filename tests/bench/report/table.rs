@@ -7,8 +7,8 @@ use crate::run::{Outcome, Row};
 use crate::works::Work;
 
 const HEAD: [&str; 8] = ["일", "단위", "서버", "중앙값", "최소", "최대", "비율", "CPU µs (비율)"];
-/// The columns of numbers.
-const RIGHT: std::ops::RangeInclusive<usize> = 3..=7;
+/// The columns before those of numbers.
+const WORDS: usize = 3;
 
 pub fn drawn(outcome: &Outcome) -> String {
     let mut lines = vec![HEAD.map(String::from)];
@@ -17,7 +17,7 @@ pub fn drawn(outcome: &Outcome) -> String {
             lines.extend(rows.iter().map(|row| line(work, measure, rows, row)));
         }
     }
-    let mut out = in_columns(&lines);
+    let mut out = in_columns(&lines, WORDS);
     out.push_str("\n비율은 같은 회차에서 잰 sockstep의 값을 그 서버의 값으로 나눈 것의 중앙값입니다. CPU는 서버의 모든 프로세스가\n한 단위에 쓴 시간입니다. 지연(p50, p99)과 CPU의 비율은 작을수록, 나머지는 클수록 좋습니다.\n");
     for peer in &outcome.missing {
         out.push_str(&format!("재지 못한 서버: {} (설치되어 있지 않음)\n", peer.name()));
@@ -42,20 +42,21 @@ fn line(work: &Work, measure: &Measure, rows: &[Row], row: &Row) -> [String; 8] 
     ]
 }
 
-fn in_columns(lines: &[[String; 8]]) -> String {
+/// Markdown, and in columns for a terminal. The first so many columns are words, the others numbers.
+pub fn in_columns<const N: usize>(lines: &[[String; N]], words: usize) -> String {
     let wide = |text: &str| text.chars().map(width).sum::<usize>();
-    let columns: [usize; 8] = std::array::from_fn(|at| lines.iter().map(|line| wide(&line[at])).max().unwrap_or(0));
+    let columns: [usize; N] = std::array::from_fn(|at| lines.iter().map(|line| wide(&line[at])).max().unwrap_or(0));
     let mut out = String::new();
     for (nth, line) in lines.iter().enumerate() {
         for (at, text) in line.iter().enumerate() {
             let blanks = " ".repeat(columns[at] - wide(text));
-            let cell = if RIGHT.contains(&at) { format!("{blanks}{text}") } else { format!("{text}{blanks}") };
+            let cell = if at < words { format!("{text}{blanks}") } else { format!("{blanks}{text}") };
             out.push_str(&format!("| {cell} "));
         }
         out.push_str("|\n");
         if nth == 0 {
             for (at, width) in columns.iter().enumerate() {
-                let end = if RIGHT.contains(&at) { ':' } else { '-' };
+                let end = if at < words { '-' } else { ':' };
                 out.push_str(&format!("| {}{end} ", "-".repeat(width - 1)));
             }
             out.push_str("|\n");

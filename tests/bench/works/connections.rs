@@ -43,7 +43,8 @@ impl Connections {
     }
 }
 
-fn one_line(conn: &mut Conn, slot: usize, count: u32) -> Result<()> {
+/// Says a line, and hears it.
+pub fn one_line(conn: &mut Conn, slot: usize, count: u32) -> Result<()> {
     let (mut line, mut heard) = ([0; LINE_BYTES], [0; LINE_BYTES]);
     write_line(slot, count, &mut line);
     if conn.write(&line)? != Some(LINE_BYTES) {

@@ -1,6 +1,6 @@
 //! What is measured.
 
-mod connections;
+pub mod connections;
 mod echo;
 mod guest;
 mod lines;
