@@ -19,7 +19,8 @@ pub struct Row {
 
 pub struct Outcome {
     pub works: Vec<(Work, Vec<Row>)>,
-    pub missing: Vec<Peer>,
+    /// The programs that are not installed.
+    pub missing: Vec<&'static str>,
 }
 
 /// True when all that came back was right.
@@ -30,8 +31,10 @@ pub fn run(options: &Options) -> Result<bool> {
         None => Peer::chosen(&options.servers)?,
     };
     let (missing, peers): (Vec<Peer>, Vec<Peer>) = chosen.into_iter().partition(|peer| peer.is_missing());
-    for peer in &missing {
-        eprintln!("{}: 설치되어 있지 않아 재지 않습니다", peer.name());
+    let mut missing: Vec<&'static str> = missing.into_iter().filter_map(Peer::program).collect();
+    missing.dedup();
+    for program in &missing {
+        eprintln!("{program}: 설치되어 있지 않아 재지 않습니다");
     }
     let mut outcome = Outcome { works: Vec::new(), missing };
     let wanted = |work: &Work| options.works.is_empty() || options.works.iter().any(|part| work.name.contains(part));

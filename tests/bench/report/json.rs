@@ -15,7 +15,7 @@ pub fn written(outcome: &Outcome, options: &Options) -> String {
         ("machine", machine()),
         ("rounds", number(options.rounds)),
         ("seconds", number(options.seconds)),
-        ("missing", array(outcome.missing.iter().map(|peer| text(&peer.name())))),
+        ("missing", array(outcome.missing.iter().map(|program| text(program)))),
         ("works", array(outcome.works.iter().map(|(work, rows)| work_of(work, rows)))),
     ]);
     whole.format().unwrap_or_default() + "\n"

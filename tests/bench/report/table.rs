@@ -19,8 +19,8 @@ pub fn drawn(outcome: &Outcome) -> String {
     }
     let mut out = in_columns(&lines, WORDS);
     out.push_str("\n비율은 같은 회차에서 잰 sockstep의 값을 그 서버의 값으로 나눈 것의 중앙값입니다. CPU는 서버의 모든 프로세스가\n한 단위에 쓴 시간입니다. 지연(p50, p99)과 CPU의 비율은 작을수록, 나머지는 클수록 좋습니다.\n");
-    for peer in &outcome.missing {
-        out.push_str(&format!("재지 못한 서버: {} (설치되어 있지 않음)\n", peer.name()));
+    if !outcome.missing.is_empty() {
+        out.push_str(&format!("설치되어 있지 않아 재지 못한 서버: {}\n", outcome.missing.join(", ")));
     }
     out
 }
