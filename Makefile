@@ -44,7 +44,7 @@ TEST_TOOLS  = $(LOOK_TOOLS) ncat:ncat socat:socat ps:procps tcpdump:tcpdump pyth
 BROWSER     = { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null || { . /etc/os-release; [ "$$ID" != debian ]; } || echo chromium fonts-nanum
 
 .DEFAULT_GOAL := help
-.PHONY: help demo timeline run-server run-client step-server step-client check start stop status reload logs certs ss strace-server test lint doc figures clean setup build stage ca build-tools cert-tools look-tools test-tools
+.PHONY: help demo timeline run-server run-client step-server step-client check start stop status reload logs certs ss strace-server test bench bench-hold lint doc figures clean setup build stage ca build-tools cert-tools look-tools test-tools
 
 help:
 	@echo '사용법: make 타깃 [변수=값 ...]'
@@ -66,6 +66,8 @@ help:
 	@echo '  ss             리스너 소켓과 연결된 소켓을 봅니다. STAGE=udp이면 UDP 소켓을 봅니다'
 	@echo '  strace-server  서버의 시스템 호출을 strace로 봅니다'
 	@echo '  test           필요한 도구를 설치하고 모든 테스트를 실행합니다'
+	@echo '  bench          다른 서버들과 성능을 비교합니다. ARGS="--help"이면 쓸 수 있는 옵션을 보여 줍니다'
+	@echo '  bench-hold     클라이언트 N명이 동시에 접속해 있을 때의 메모리와 초당 연결 수를 잽니다. 예: N=10000'
 	@echo '  lint           서식과 clippy를 검사합니다'
 	@echo '  doc            소스 코드 문서를 만듭니다 (영어)'
 	@echo '  figures        notes의 그림 가운데 실행을 기록한 타임라인을 다시 그립니다'
@@ -168,6 +170,16 @@ build: build-tools
 # Two tests at a time for each CPU: most of them wait for another process, or for what must not come.
 test: build-tools cert-tools test-tools
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((2 * $$(nproc)))} cargo test --locked
+
+# Against the servers that are there; what is missing is named, not installed.
+BENCH = .run/bench
+
+bench: build-tools cert-tools
+	@mkdir -p $(BENCH)
+	cargo test --locked --release --test bench -- measure --json $(BENCH)/bench.json --svg $(BENCH)/bench.svg$(if $(ARGS), $(ARGS))
+
+bench-hold: build-tools cert-tools
+	cargo test --locked --release --test bench -- hold --clients $(or $(N),1000)$(if $(ARGS), $(ARGS))
 
 lint: build-tools
 	cargo fmt --check
