@@ -35,8 +35,9 @@ pub struct Entry {
     pub call: Call,
     /// In the trace: the chapter that the line names.
     pub chapter: Option<String>,
-    /// In strace's transcript, µs: when the call began, and when its line was written.
+    /// In strace's transcript, µs: when the call began and ended, and when its line had been written.
     pub began: u64,
+    pub ended: u64,
     pub told_at: u64,
     /// The line as it was found, for whoever has to look.
     pub found: String,

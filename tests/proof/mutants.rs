@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::allowed::may_stand_before;
 use super::line;
 use super::scene::Pair;
+use super::strace::untimed;
 use super::token::changed;
 use super::trace::Form;
 use super::{Entry, Process, Transcript};
@@ -116,7 +117,10 @@ pub fn essence(pair: &Pair) -> Pair {
     let texts = essence.programs.iter_mut().flat_map(|program| program.texts.values_mut());
     for (index, text) in texts.enumerate() {
         *text = only(text, |n, line| kept.contains(&(index, n)) || line.contains("CLONE_THREAD") || is_write(line));
-        *text = text.lines().map(|line| if is_write(line) { without_data(line) } else { line.into() } + "\n").collect();
+        *text = text
+            .lines()
+            .map(|line| if is_write(line) { without_data(line) } else { untimed(line).0.into() } + "\n")
+            .collect();
     }
     essence
 }
@@ -126,8 +130,10 @@ fn is_write(line: &str) -> bool {
     line.contains(" write(")
 }
 
+/// But with its end: then the line had been told.
 fn without_data(write: &str) -> String {
-    format!("{}\"\", 0) = 0", &write[..write.find('"').unwrap()])
+    let (call, took) = write.split_at(untimed(write).0.len());
+    format!("{}\"\", 0) = 0{took}", &call[..call.find('"').unwrap()])
 }
 
 fn only(text: &str, keep: impl Fn(usize, &str) -> bool) -> String {

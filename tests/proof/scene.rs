@@ -39,7 +39,7 @@ impl Scene {
         let number = self.roles.borrow().len();
         self.roles.borrow_mut().push(role);
         let mut command = Command::new("strace");
-        command.args(["-D", "-ff", "-ttt", "-xx", "-s", ALL_BYTES, "-a1", "-e", "signal=none", "-e", CALLS]);
+        command.args(["-D", "-ff", "-ttt", "-T", "-xx", "-s", ALL_BYTES, "-a1", "-e", "signal=none", "-e", CALLS]);
         command.args(inject).arg("-o").arg(self.dir.path().join(number.to_string()));
         command.arg(BIN).arg(role).args(args);
         match self.form {

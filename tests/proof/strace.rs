@@ -36,7 +36,7 @@ pub fn read(programs: &[Watched], looks: bool) -> Result<Transcript, String> {
     Ok(transcript)
 }
 
-/// `1795541279.590705 socket(AF_INET, …) = 3`
+/// `1795541279.590705 socket(AF_INET, …) = 3 <0.000021>`
 fn lines(text_index: usize, tid: i32, text: &str) -> Result<Vec<Entry>, String> {
     let calls = text.lines().enumerate().filter(|(_, line)| !line.contains(" +++ ")); // how it ended
     let read = |(n, found): (usize, &str)| {
@@ -44,12 +44,21 @@ fn lines(text_index: usize, tid: i32, text: &str) -> Result<Vec<Entry>, String> 
         let (seconds, micros) = time.split_once('.')?;
         let time = seconds.parse::<u64>().ok()? * 1_000_000 + micros.parse::<u64>().ok()?;
         // So strace marks what it has made up itself, because a scene told it to (-e inject).
-        let call = call.trim_start();
+        let (call, took) = untimed(call.trim_start());
         let (call, _) = line::parse(call.strip_suffix(" (INJECTED)").unwrap_or(call))?;
         let (found, place) = (found.into(), Some((text_index, n)));
-        Some(Entry { tid, call, chapter: None, began: time, told_at: u64::MAX, found, place })
+        Some(Entry { tid, call, chapter: None, began: time, ended: time + took, told_at: u64::MAX, found, place })
     };
     calls.map(|(n, line)| read((n, line)).ok_or_else(|| format!("not a line of strace: {line}"))).collect()
+}
+
+/// The call, and how long it took (µs): a call that does not come back has no time.
+pub fn untimed(call: &str) -> (&str, u64) {
+    let timed = call.rsplit_once(" <").and_then(|(call, took)| {
+        let (seconds, micros) = took.strip_suffix('>')?.split_once('.')?;
+        Some((call, seconds.parse::<u64>().ok()? * 1_000_000 + micros.parse::<u64>().ok()?))
+    });
+    timed.unwrap_or((call, 0))
 }
 
 /// The processes of one program: their calls in the order of time.
@@ -91,7 +100,7 @@ impl Family {
 /// The threads and children that are made in a text of strace.
 pub fn born(text: &str) -> Vec<i32> {
     let calls = text.lines().filter_map(|line| line.split_once(' '));
-    let calls = calls.filter_map(|(_, call)| line::parse(call.trim_start()));
+    let calls = calls.filter_map(|(_, call)| line::parse(untimed(call.trim_start()).0));
     calls.map(|(call, _)| call).filter(is_birth).filter_map(|call| call.returned()).collect()
 }
 
@@ -115,7 +124,7 @@ impl Telling<'_> {
             if entry.call.name == "write" {
                 // The first write after a call is its line: states and words to people come behind.
                 let last = calls[begun..].iter_mut().rfind(|earlier| earlier.tid == entry.tid);
-                last.into_iter().for_each(|earlier| earlier.told_at = earlier.told_at.min(entry.began));
+                last.into_iter().for_each(|earlier| earlier.told_at = earlier.told_at.min(entry.ended));
             }
             let told = retold(&entry.call, &sockets, self.looks);
             follow(&entry.call, &mut sockets);

@@ -25,7 +25,7 @@ pub fn read(text: &str, form: Form) -> Result<Transcript, String> {
             return Err(format!("process {pid} was {}, and now it is {role}: {found}", process.role));
         }
         let (chapter, found, place) = (Some(chapter.into()), found.into(), Some((0, n)));
-        process.calls.push(Entry { tid, call, chapter, began: 0, told_at: 0, found, place });
+        process.calls.push(Entry { tid, call, chapter, began: 0, ended: 0, told_at: 0, found, place });
     }
     Ok(transcript)
 }
