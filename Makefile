@@ -152,7 +152,7 @@ ifeq ($(STAGE),udp)
 	@echo 'UDP 소켓: Recv-Q는 아직 읽지 않은 데이터그램이 차지하는 바이트 수입니다. 연결이 없으므로 상대 주소도 없습니다.'
 	ss -ulnp 'sport = :$(PORT)'
 else
-	@echo '리스너 소켓: Recv-Q는 accept()를 기다리는 연결의 수, Send-Q는 대기열의 최대 길이입니다.'
+	@echo '리스너 소켓: Recv-Q는 accept()를 기다리는 연결의 수, Send-Q는 대기열의 한도입니다.'
 	ss -tlnp 'sport = :$(PORT)'
 	@echo '연결된 소켓: Recv-Q는 아직 읽지 않은 바이트 수, Send-Q는 아직 ACK를 받지 못한 바이트 수입니다.'
 	ss -tnp 'sport = :$(PORT)'

@@ -149,7 +149,7 @@ pub struct ServerArgs {
           help = "동시에 접속할 수 있는 클라이언트 수 [기본값: 16384]")]
     pub max_clients: u32,
     #[arg(long, default_value_t = 4096, hide_default_value = true, allow_negative_numbers = true, value_name = "수", value_parser = clap::value_parser!(i32).range(0..),
-          help = "listen() 대기열의 최대 길이. net.core.somaxconn보다 크면 커널이 그 값으로 줄입니다 [기본값: 4096]")]
+          help = "listen() 대기열의 한도. net.core.somaxconn보다 크면 커널이 그 값으로 줄입니다 [기본값: 4096]")]
     pub backlog: i32,
     #[arg(long, default_value_t = 65_536, hide_default_value = true, allow_negative_numbers = true, value_name = "바이트", value_parser = clap::value_parser!(u32).range(1..=65_536),
           help = "중계하는 한 줄의 최대 길이. 65536까지 정할 수 있습니다 [기본값: 65536]")]

@@ -2,23 +2,18 @@
 
 use std::cell::{Cell, RefCell};
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::os::fd::AsFd;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::poll::PollFlags;
-use nix::sys::socket::{SockFlag, SockType};
 use openssl::ssl::SslContext;
 use openssl::x509::X509;
 
 use super::case::{Case, Failure, Outcome};
 use super::handshake::{Keys, Refusal, shake_hands};
 use super::peer::Peer;
-use super::pump::{pump, wait};
+use super::pump::pump;
 use crate::cli::CheckArgs;
-use crate::error::{Error, Result, describe};
-use crate::lifecycle::{Socket, SocketOption, connect, pending_error, set_option, socket};
+use crate::error::{Error, Result};
 use crate::network::reached;
 use crate::transport::Transport;
 
@@ -153,56 +148,7 @@ impl Exam {
         Ok((Peer::new("철수", Transport::over_tls(conn, stream)), certificate))
     }
 
-    /// socket() → connect(), for each address of the host until one has answered, and from then on for that one.
-    fn dial(&self, buffer: Option<i32>) -> std::result::Result<Rc<Socket>, Failure> {
-        let known = self.addr.get();
-        let mut last = Errno::EHOSTUNREACH;
-        for addr in self.addresses.iter().filter(|addr| known.is_none_or(|known| known == **addr)) {
-            match self.dial_at(addr, buffer) {
-                Ok(conn) => {
-                    self.addr.set(Some(*addr));
-                    return Ok(Rc::new(conn));
-                }
-                Err(errno) => {
-                    self.not_reached("connect", addr, errno);
-                    last = errno;
-                }
-            }
-        }
-        Err(Failure::new("접속 (connect)", "접속이 됩니다", no_connection(last)))
-    }
-
-    fn dial_at(&self, addr: &SocketAddr, buffer: Option<i32>) -> nix::Result<Socket> {
-        let conn = socket(addr, SockType::Stream, SockFlag::SOCK_NONBLOCK)?;
-        if let Some(bytes) = buffer {
-            set_option(conn.as_fd(), SocketOption::ReceiveBuffer, bytes)?;
-        }
-        match connect(conn.as_fd(), addr) {
-            Ok(()) => {}
-            Err(Errno::EINPROGRESS) => self.wait_until_connected(&conn)?,
-            Err(errno) => return Err(errno),
-        }
-        set_option(conn.as_fd(), SocketOption::NoDelay, 1)?; // a piece is to leave as a piece
-        Ok(conn)
-    }
-
-    /// connect(2), EINPROGRESS: writable is how it ends, SO_ERROR says how it went.
-    fn wait_until_connected(&self, conn: &Socket) -> nix::Result<()> {
-        loop {
-            let left = self.until().saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(Errno::ETIMEDOUT);
-            }
-            if wait(&[(conn.as_fd(), PollFlags::POLLOUT)], left) {
-                return match pending_error(conn.as_fd())? {
-                    0 => Ok(()),
-                    code => Err(Errno::from_raw(code)),
-                };
-            }
-        }
-    }
-
-    /// The address for datagrams, and that it has answered.
+    /// Those of the host, until one has answered; from then on that one.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.addr.get().map_or_else(|| self.addresses.clone(), |addr| vec![addr])
     }
@@ -240,19 +186,4 @@ impl Exam {
     pub fn a_moment(&self, peers: &mut [Peer]) {
         pump(peers, self.within(QUIET), |_| false);
     }
-}
-
-/// Of what is refused the rest of the cases is told in the same words.
-fn no_connection(errno: Errno) -> String {
-    let why = match errno {
-        Errno::ECONNREFUSED => {
-            ". 이 포트에서 기다리는 서버가 없습니다. 앞의 검사를 하는 동안 서버가 끝난 것으로 보입니다"
-        }
-        Errno::EMFILE | Errno::ENFILE => {
-            ". 서버가 아니라 검사하는 쪽의 디스크립터가 모자랍니다. ulimit -n으로 확인하십시오"
-        }
-        Errno::ETIMEDOUT => ". 제한 시간 안에 접속되지 않았습니다",
-        _ => "",
-    };
-    format!("{}{why}", describe(errno))
 }

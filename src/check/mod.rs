@@ -8,8 +8,8 @@
 //!             room.rs the clients that talk with one another
 //! secure.rs   the cases of TLS, rough.rs those with clients that are none; handshake.rs is how they get in, hello.rs a
 //!             ClientHello by hand
-//! datagram.rs the cases of UDP
-//! exam.rs     who is examined, and the deadline of a case
+//! datagram.rs the cases of UDP; udp_client.rs is one of our clients
+//! exam.rs     who is examined, and the deadline of a case; dial.rs is how our clients get there
 //! peer.rs     one of our clients; pump.rs is the poll() loop that moves all of them
 //! shown.rs    bytes for a report
 //! report.rs   the report: rows or JSON
@@ -23,6 +23,7 @@
 
 mod case;
 mod datagram;
+mod dial;
 mod echo;
 mod echoed;
 mod exam;
@@ -37,6 +38,7 @@ mod room;
 mod rough;
 mod secure;
 mod shown;
+mod udp_client;
 
 use std::time::Instant;
 
