@@ -111,7 +111,8 @@ fn sigterm_and_sigint_end_in_order_and_free_the_port() {
         assert_eq!((first.rest().as_str(), second.rest().as_str()), (goodbye, goodbye));
         assert_eq!(server.wait().code(), Some(0), "{}", server.log());
         assert!(children.iter().all(|child| !is_running(*child)));
-        assert!(server.log().contains("stopped") && !server.log().contains("killed"), "{}", server.log());
+        let log = server.whole_log();
+        assert!(log.contains("stopped") && !log.contains("killed"), "{log}");
         // The port is free at once, though connections of it are in TIME-WAIT.
         Server::start_on(&server.addr.to_string(), &[]);
     }
@@ -155,7 +156,8 @@ fn a_second_sigterm_shortens_the_goodbye() {
     server.wait_for_log("stopping, 1 clients");
     server.signal(Signal::SIGTERM);
     assert_eq!(server.wait().code(), Some(0));
-    assert!(server.log().contains("SIGTERM again: children are killed"), "{}", server.log());
+    let log = server.whole_log();
+    assert!(log.contains("SIGTERM again: children are killed"), "{log}");
 }
 
 /// The soft limit of open files of a running process (prlimit(2)).

@@ -421,7 +421,7 @@ fn parent_and_children_read_one_script() {
     server.wait_for_log("더 받을 키가 없으므로");
     server.signal(Signal::SIGTERM);
     assert!(server.wait().success());
-    assert_eq!(server.log().lines().filter(|line| line.contains("] 다음 호출: ")).count(), 41);
+    assert_eq!(server.whole_log().lines().filter(|line| line.contains("] 다음 호출: ")).count(), 41);
 }
 
 #[test]
