@@ -11,6 +11,7 @@
 //! judge.rs     who a client is, and what was found wrong with its certificate
 //! hint.rs      what a client is told when a handshake came to nothing
 //! keylog.rs    the secrets, written down for Wireshark
+//! rehearsal.rs what a child is to inherit of OpenSSL
 //! ```
 //!
 //! - Notes: notes/12-tls.md
@@ -22,6 +23,7 @@ mod hint;
 mod judge;
 mod keylog;
 mod pem;
+mod rehearsal;
 mod trouble;
 
 use std::io;

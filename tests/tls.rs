@@ -142,6 +142,33 @@ fn a_session_ticket_is_good_at_another_child() {
 }
 
 #[test]
+fn children_inherit_the_random_generator_and_yet_each_has_numbers_of_its_own() {
+    let server = tls_server(RELAY);
+    let randoms: std::collections::BTreeSet<[u8; 32]> = (0..8)
+        .map(|_| {
+            let mut random = [0; 32];
+            TlsPeer::join(&server).stream.ssl().server_random(&mut random);
+            random
+        })
+        .collect();
+    assert_eq!(randoms.len(), 8);
+}
+
+#[test]
+fn a_child_at_rest_gives_back_what_the_handshake_needed() {
+    let server = tls_server(&["--mode", "echo"]);
+    let mut peer = TlsPeer::connect(&server);
+    peer.send("안녕\n");
+    assert_eq!(peer.line(), "안녕");
+    let child = server.wait_for_children(1)[0];
+    let dirty = || proc_kb(child, "smaps_rollup", "Private_Dirty:");
+    let before = dirty();
+    eventually("the child to give memory back", || dirty() + 16 <= before);
+    peer.send("그래도 있어요\n");
+    assert_eq!(peer.line(), "그래도 있어요");
+}
+
+#[test]
 fn the_servers_end_is_a_close_notify() {
     for (mode, words, signal) in [
         ("relay", "/quit\n", None),

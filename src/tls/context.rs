@@ -16,6 +16,7 @@ use openssl::x509::{X509, X509PurposeId, X509VerifyResult};
 
 use super::keylog::KeyLog;
 use super::pem::{file_error, read_certificates, read_key, warn_if_expired};
+use super::rehearsal::rehearse;
 use super::setup_failed;
 use crate::error::Result;
 
@@ -33,10 +34,15 @@ pub fn server_context(me: Identity<'_>, client_ca: Option<&Path>, keylog: Option
     builder.set_session_cache_mode(SslSessionCacheMode::OFF); // tickets carry the state, not our memory
     builder.set_session_id_context(b"sockstep").map_err(setup_failed)?;
     present(&mut builder, me)?;
+    builder.set_num_tickets(1).map_err(setup_failed)?; // TLS 1.3: one for each connection that may be resumed
     if let Some(path) = client_ca {
         demand_certificates(&mut builder, path)?;
     }
-    Ok(builder.build())
+    let context = builder.build();
+    if keylog.is_none() {
+        let _ = rehearse(&context); // whose secrets nobody wants to read there
+    }
+    Ok(context)
 }
 
 /// The client's context: trusts `ca`, or the system's list; verifies unless `insecure` was asked for.
