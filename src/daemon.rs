@@ -62,7 +62,7 @@ pub struct Ready(File);
 /// Closes what the starter's starter left open (a jobserver of make, a pipe of a script): a daemon
 /// would hold it for as long as it lives. To be called before anything is opened.
 pub fn close_inherited() -> Result<()> {
-    close_all_but(&[]).during("close_range", "3, ~0")
+    close_all_but(&mut []).during("close_range", "3, ~0")
 }
 
 /// fork(), setsid(), fork(), chdir("/"), umask(): afterwards there are two of us.

@@ -1,7 +1,7 @@
 //! Signals: blocked everywhere but in the wait, so that no call is cut in half by one.
 //!
-//! The parent reads them from a descriptor (signalfd(2)) in its epoll loop. A child opens SIGTERM
-//! only while it sleeps in ppoll(2), and its handler does nothing but raise a flag.
+//! The parent reads them from a descriptor (signalfd(2)) in its epoll loop. A child inherits the blocked
+//! mask and the handlers of its parent, and opens SIGTERM only while it sleeps in ppoll(2).
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -26,7 +26,9 @@ impl Watch {
         if daemon {
             dispose(Signal::SIGHUP, SigHandler::SigDfl)?;
         }
-        Watch::over(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGCHLD, Signal::SIGHUP, Signal::SIGUSR1])
+        let watch = Watch::over(&[Signal::SIGTERM, Signal::SIGINT, Signal::SIGCHLD, Signal::SIGHUP, Signal::SIGUSR1])?;
+        dispose(Signal::SIGTERM, SigHandler::Handler(raise_flag))?; // for the children: here it is blocked, and read
+        Ok(watch)
     }
 
     /// A client's at a terminal: it must not die or rest before the terminal is as it was.
@@ -126,15 +128,11 @@ extern "C" fn raise_flag(_: libc::c_int) {
     STOP.store(true, Ordering::Relaxed);
 }
 
-/// Sets a forked child up and returns the mask for its ppoll(): SIGTERM gets through there only.
+/// The mask for a child's ppoll(): SIGTERM gets through there only.
 ///
-/// SIGINT and SIGHUP reach the whole group from the terminal, SIGUSR1 perhaps from pkill(1); the parent
-/// hears them for everybody.
-pub fn in_child() -> nix::Result<SigSet> {
-    dispose(Signal::SIGTERM, SigHandler::Handler(raise_flag))?;
-    for signal in [Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1] {
-        dispose(signal, SigHandler::SigIgn)?;
-    }
+/// The others stay blocked. SIGINT and SIGHUP reach the whole group from the terminal, SIGUSR1 perhaps from
+/// pkill(1): the parent hears them for everybody.
+pub fn mask_of_a_child() -> nix::Result<SigSet> {
     let mut mask = SigSet::thread_get_mask()?;
     mask.remove(Signal::SIGTERM);
     Ok(mask)

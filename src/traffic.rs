@@ -50,6 +50,10 @@ impl Traffic {
 /// Places for as many connections as there may be at a time; the kernel gives a page when it is touched.
 #[derive(Debug)]
 pub struct Places {
+    all: &'static [Traffic],
+    /// Of all, so many have been taken so far: those behind them are free, and not written to yet.
+    touched: usize,
+    /// Given back.
     free: Vec<&'static Traffic>,
 }
 
@@ -59,7 +63,7 @@ impl Places {
     pub fn new(count: u32) -> nix::Result<Places> {
         let count = count as usize;
         let Some(length) = NonZeroUsize::new(count * size_of::<Traffic>()) else {
-            return Ok(Places { free: Vec::new() });
+            return Ok(Places { all: &[], touched: 0, free: Vec::new() });
         };
         let (readable, flags) = (ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED);
         // SAFETY: a new mapping at a place of the kernel's choice touches nothing that exists.
@@ -67,12 +71,19 @@ impl Places {
         // SAFETY: the mapping is page-aligned, holds `count` values, is never unmapped, and all-zero bytes
         // are a valid `Traffic`; its fields are atomics, so that other processes may write them meanwhile.
         let places: &'static [Traffic] = unsafe { std::slice::from_raw_parts(memory.cast().as_ptr(), count) };
-        Ok(Places { free: places.iter().rev().collect() })
+        Ok(Places { all: places, touched: 0, free: Vec::new() })
     }
 
     /// A place of one's own, as new; `None` when more are asked for than there are.
     pub fn take(&mut self) -> Option<&'static Traffic> {
-        let place = self.free.pop()?;
+        let place = match self.free.pop() {
+            Some(place) => place,
+            None => {
+                let place = self.all.get(self.touched)?;
+                self.touched += 1;
+                place
+            }
+        };
         place.received.store(0, Ordering::Relaxed);
         place.sent.store(0, Ordering::Relaxed);
         place.cut_off.store(false, Ordering::Relaxed);

@@ -58,11 +58,10 @@ pub fn close(socket: Socket) {
 ///
 /// For a process that has just been forked, or started with descriptors that are none of its business.
 #[allow(unsafe_code)] // closes descriptors that Rust values may still own: those must never be dropped.
-pub fn close_all_but(keep: &[RawFd]) -> nix::Result<()> {
-    let mut keep: Vec<u32> = keep.iter().map(|fd| *fd as u32).collect();
+pub fn close_all_but(keep: &mut [RawFd]) -> nix::Result<()> {
     keep.sort_unstable();
     let mut first = 3;
-    for last in keep.into_iter().map(|fd| fd - 1).chain([u32::MAX]) {
+    for last in keep.iter().map(|fd| *fd as u32 - 1).chain([u32::MAX]) {
         if first <= last {
             let call = Call::CloseRange { first, last };
             // SAFETY: takes numbers only. The owners of what it closes live in frames that a forked child

@@ -98,15 +98,6 @@ impl Hub {
         }
     }
 
-    /// For a child after fork(): gives the inherited copies of what others are to get back. They are
-    /// none of its business, and the pages would stay pinned for as long as it lives.
-    pub fn forget_frames(&mut self) {
-        self.log = Log::new(0);
-        for member in self.members.values_mut().filter(|member| !member.outbox.is_empty()) {
-            member.outbox = VecDeque::new();
-        }
-    }
-
     /// True once after anything that calls for a round of deliveries.
     pub fn take_news(&mut self) -> bool {
         std::mem::take(&mut self.news)

@@ -1,5 +1,10 @@
 //! The hub's one bounded log of frames. Positions in it only ever grow; a cursor is a position.
 
+use std::ptr::NonNull;
+
+use nix::sys::mman::{MmapAdvise, madvise};
+use nix::unistd::{SysconfVar, sysconf};
+
 use super::Id;
 use super::packet::{RELAY_MAX_BYTES, append_frame, frames};
 
@@ -15,7 +20,9 @@ pub struct Log {
 
 impl Log {
     pub fn new(capacity: usize) -> Log {
-        Log { bytes: Vec::with_capacity(capacity), base: 0, tail: 0 }
+        let mut bytes = Vec::with_capacity(capacity);
+        keep_from_children(&mut bytes);
+        Log { bytes, base: 0, tail: 0 }
     }
 
     /// The position behind the newest frame.
@@ -60,6 +67,22 @@ impl Log {
             self.base = tail;
         }
     }
+}
+
+/// `madvise(…, MADV_DONTFORK)`: what others say is none of a child's business, and pages that fork() does not
+/// hand on cost nothing, neither there nor when the parent writes to them again.
+///
+/// Only advice, about memory that is a mapping of its own. A log that has outgrown it is handed on as all else is.
+#[allow(unsafe_code)] // madvise(2) is told of memory by its address.
+fn keep_from_children(bytes: &mut Vec<u8>) {
+    let Ok(Some(page)) = sysconf(SysconfVar::PAGE_SIZE) else { return };
+    let page = page as usize;
+    let room = bytes.spare_capacity_mut();
+    let skipped = room.as_ptr().align_offset(page);
+    let pages = room.len().saturating_sub(skipped) / page;
+    let Some(start) = room.get_mut(skipped).and_then(|first| NonNull::new(first.as_mut_ptr().cast())) else { return };
+    // SAFETY: whole pages, all within `bytes`. In this process nothing changes; a forked child never looks at the hub.
+    let _ = unsafe { madvise(start, pages * page, MmapAdvise::MADV_DONTFORK) };
 }
 
 #[cfg(test)]

@@ -8,10 +8,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::sys::signal::SigSet;
 use nix::sys::socket::Shutdown;
 use openssl::ssl::SslContext;
 
-use super::child::{Setup, serve};
+use super::child::{ROOM_BYTES, Setup, serve};
 use super::client::{Client, Runner};
 use super::parent::Parent;
 use super::wait::Waiter;
@@ -145,12 +146,12 @@ impl Parent<'_> {
         peer: SocketAddr,
         traffic: Option<&'static Traffic>,
     ) -> std::result::Result<(ParentEnd, Runner), NotStarted> {
-        let (args, tls, hub) = (self.args, self.tls.as_ref(), &mut self.hub);
+        let (args, tls) = (self.args, self.tls.as_ref());
         if args.no_fork {
             return start_thread(id, conn, peer, traffic, args.clone(), tls.cloned());
         }
-        let setup = Setup { id, peer, traffic, args, tls, keylog: self.keylog.as_ref() };
-        hand_to_child(conn, &setup, || hub.forget_frames()).map(|(end, pid)| (end, Runner::Process(pid)))
+        let setup = Setup { id, peer, traffic, args, tls, mask: self.mask, keylog: self.keylog.as_ref() };
+        hand_to_child(conn, &setup, &mut self.room).map(|(end, pid)| (end, Runner::Process(pid)))
     }
 
     /// Takes the listener out of the wait; what is in its queue stays there. One log line an episode.
@@ -180,8 +181,8 @@ fn start_thread(
         Err(errno) => return Err(NotStarted { call: "socketpair", errno, conn }),
     };
     let life = move || {
-        let setup = Setup { id, peer, traffic, args: &args, tls: tls.as_ref(), keylog: None };
-        serve(copy, child_end, &setup, Waiter { mask: None })
+        let setup = Setup { id, peer, traffic, args: &args, tls: tls.as_ref(), mask: SigSet::empty(), keylog: None };
+        serve(copy, child_end, &setup, Waiter::new(None), &mut vec![0; ROOM_BYTES])
     };
     match thread::Builder::new().spawn(life) {
         Ok(thread) => {

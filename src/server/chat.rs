@@ -23,7 +23,7 @@ use crate::traffic::Traffic;
 use crate::transport::{Received, Transport};
 
 /// At a time, so that what one read asks for can be answered in bounded memory.
-const READ_BYTES: usize = 16 * 1024;
+pub const READ_BYTES: usize = 16 * 1024;
 /// More than the hub can ever make wait here. Beyond it, only our own answers to a client that
 /// asks and does not read: it is not read either.
 const OUT_MOST_BYTES: usize = OUT_ENOUGH_BYTES + 2 * RELAY_MAX_BYTES;
@@ -39,7 +39,7 @@ struct Chat<'a, 'fd> {
     lines: Lines,
     up: Uplink,
     out: Outgoing,
-    packet: Vec<u8>,
+    packet: &'a mut [u8],
     /// The client has closed its half, and how: it may still listen.
     peer_end: Option<Ending>,
     /// The client has said `/quit`: nothing more is read, but it hears what is owed to it.
@@ -60,7 +60,9 @@ pub fn serve(
     relay: &ChildEnd,
     setup: &Setup<'_>,
     waiter: &Waiter,
+    room: &mut [u8],
 ) -> Ending {
+    let (packet, buf) = room.split_at_mut(RELAY_MAX_BYTES);
     let mut chat = Chat {
         transport,
         relay,
@@ -68,7 +70,7 @@ pub fn serve(
         lines: Lines::new(setup.args.max_line as usize),
         up: Uplink::joining(name),
         out: Outgoing::default(),
-        packet: vec![0; RELAY_MAX_BYTES],
+        packet,
         peer_end: None,
         quitting: false,
         ending: None,
@@ -76,14 +78,13 @@ pub fn serve(
         last_heard: None,
         last_told: Instant::now(),
     };
-    let mut buf = vec![0; READ_BYTES];
     let began = Instant::now();
     let ending = loop {
         let ready = match chat.wait(waiter, began) {
             Ok(ready) => ready,
             Err(_) => break Ending::Lost,
         };
-        if let Some(ending) = chat.turn(ready, &mut buf, began) {
+        if let Some(ending) = chat.turn(ready, buf, began) {
             break ending;
         }
     };
@@ -182,7 +183,7 @@ impl Chat<'_, '_> {
 
     /// Takes one packet of frames from the hub; false at the end, when the server wants us to go.
     fn hear_hub(&mut self) -> bool {
-        match self.relay.receive(&mut self.packet) {
+        match self.relay.receive(self.packet) {
             Ok(FromPair::Packet(packet)) => {
                 for frame in frames(packet.bytes).filter(|frame| frame.origin != self.setup.id) {
                     self.out.push(frame.text);

@@ -6,15 +6,15 @@
 
 use std::ffi::CString;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 use nix::sys::prctl;
-use nix::sys::signal::Signal;
-use nix::unistd::{Pid, getppid};
+use nix::sys::signal::{SigSet, Signal};
+use nix::unistd::{Pid, getpid, getppid};
 use openssl::ssl::SslContext;
 use openssl::x509::X509;
 
@@ -27,7 +27,7 @@ use crate::cli::{Mode, ServerArgs};
 use crate::lesson;
 use crate::lifecycle::{Socket, close, close_all_but, exit_at_once, peek};
 use crate::logging;
-use crate::relay::{ChildEnd, Id};
+use crate::relay::{ChildEnd, Id, RELAY_MAX_BYTES};
 use crate::signal;
 use crate::tls::{KeyLog, Trouble, accepting, handshake_step};
 use crate::traffic::Traffic;
@@ -35,6 +35,8 @@ use crate::transport::Transport;
 
 /// First byte of a TLS record that carries a handshake message (RFC 8446 §5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
+/// What a child reads into: a packet of the relay, and what a client sends.
+pub const ROOM_BYTES: usize = RELAY_MAX_BYTES + chat::READ_BYTES;
 
 /// What a child has to know about the connection that it serves.
 pub struct Setup<'a> {
@@ -43,14 +45,36 @@ pub struct Setup<'a> {
     pub traffic: Option<&'static Traffic>,
     pub args: &'a ServerArgs,
     pub tls: Option<&'a SslContext>,
+    /// For the ppoll() of a child process.
+    pub mask: SigSet,
     /// Under --keylog, the file that a child keeps besides its two sockets.
     pub keylog: Option<&'a KeyLog>,
 }
 
+/// What a child needs to leave its parent, made ready before fork(): a child that formats or allocates pays for
+/// each page that it writes, and for each piece of code that it runs through, with a page fault.
+pub struct Outfit {
+    /// What ss -p, ps and top print; 15 bytes is all that the kernel keeps.
+    name: CString,
+    keep: Vec<RawFd>,
+    mask: SigSet,
+    parent: Pid,
+}
+
+impl Outfit {
+    pub fn of(conn: &Socket, relay: &ChildEnd, setup: &Setup<'_>) -> Outfit {
+        let mut keep = vec![conn.as_raw_fd(), relay.as_fd().as_raw_fd()];
+        keep.extend(setup.keylog.map(|keylog| keylog.as_fd().as_raw_fd()));
+        keep.extend(lesson::kept_fds());
+        let name = CString::new(format!("sockstep-c{}", setup.id)).unwrap_or_default();
+        Outfit { name, keep, mask: setup.mask, parent: getpid() }
+    }
+}
+
 /// The child's life, from fork() to _exit(). It never returns into the parent's frames.
-pub fn live(conn: Socket, relay: ChildEnd, setup: &Setup<'_>, parent: Pid) -> ! {
-    let life = AssertUnwindSafe(|| match keep_only(&conn, &relay, setup, parent) {
-        Ok(waiter) => serve(conn, relay, setup, waiter),
+pub fn live(conn: Socket, relay: ChildEnd, setup: &Setup<'_>, outfit: &mut Outfit, room: &mut [u8]) -> ! {
+    let life = AssertUnwindSafe(|| match keep_only(outfit, setup.id, &relay) {
+        Ok(waiter) => serve(conn, relay, setup, waiter, room),
         Err(errno) => {
             log::error!("child set-up failed: {}", crate::error::describe(errno));
             Ending::SetupFailed
@@ -61,35 +85,32 @@ pub fn live(conn: Socket, relay: ChildEnd, setup: &Setup<'_>, parent: Pid) -> ! 
 }
 
 /// Cuts the ties to the parent: name, death signal, descriptors, signals.
-fn keep_only(conn: &Socket, relay: &ChildEnd, setup: &Setup<'_>, parent: Pid) -> nix::Result<Waiter> {
-    let id = setup.id;
+fn keep_only(outfit: &mut Outfit, id: Id, relay: &ChildEnd) -> nix::Result<Waiter> {
     logging::become_child(id, relay.as_fd());
-    // 15 bytes is all that the kernel keeps of a name; it is what ss -p, ps and top print.
-    prctl::set_name(&CString::new(format!("sockstep-c{id}")).unwrap_or_default())?;
+    prctl::set_name(&outfit.name)?;
     // [09.orphan] Who asks at a terminal has to give it back first, and then ends as the relay does.
     prctl::set_pdeathsig(if lesson::step::is_on() { Signal::SIGTERM } else { Signal::SIGKILL })?;
-    if getppid() != parent {
+    if getppid() != outfit.parent {
         return Err(Errno::ESRCH); // it died before the line above could tell us
     }
-    let mut keep = vec![conn.as_raw_fd(), relay.as_fd().as_raw_fd()];
-    keep.extend(setup.keylog.map(|keylog| keylog.as_fd().as_raw_fd()));
-    keep.extend(lesson::kept_fds());
     // [09.keep]
-    close_all_but(&keep)?;
-    signal::in_child().map(|mask| Waiter { mask: Some(mask) })
+    close_all_but(&mut outfit.keep)?;
+    Ok(Waiter::new(Some(outfit.mask)))
 }
 
 /// Serves one connection to its end: in a forked child, or, under --no-fork, in the parent itself.
-pub fn serve(conn: Socket, relay: ChildEnd, setup: &Setup<'_>, waiter: Waiter) -> Ending {
+///
+/// `room` is [`ROOM_BYTES`] long.
+pub fn serve(conn: Socket, relay: ChildEnd, setup: &Setup<'_>, waiter: Waiter, room: &mut [u8]) -> Ending {
     let transport = match setup.tls {
         None => Ok((Transport::plain(conn.as_fd()), None)),
         Some(context) => secure(&conn, &relay, setup, context, &waiter),
     };
     let transport = transport.map(|(transport, shown)| (transport.counted_in(setup.traffic), shown));
     let ending = match (transport, setup.args.mode) {
-        (Ok((transport, _)), Mode::Echo) => echo::serve(transport, &relay, setup, &waiter),
+        (Ok((transport, _)), Mode::Echo) => echo::serve(transport, &relay, setup, &waiter, room),
         (Ok((mut transport, certificate)), Mode::Relay) => match name_in(certificate.as_deref()) {
-            Ok(name) => chat::serve(transport, name.as_deref(), &relay, setup, &waiter),
+            Ok(name) => chat::serve(transport, name.as_deref(), &relay, setup, &waiter, room),
             Err(words) => {
                 farewell(&mut transport, &waiter, words.as_bytes(), false);
                 Ending::NotNamed

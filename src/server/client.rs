@@ -18,7 +18,7 @@ pub enum Runner {
     Process(Pid),
     /// Under --no-fork: a thread of the parent.
     Thread(JoinHandle<Ending>),
-    /// The process has been waited for; or the thread is left to its last words.
+    /// A thread that is left to its last words.
     Over,
 }
 
@@ -26,7 +26,7 @@ pub struct Client {
     /// `None` when the child's last word has been read, or the child was cut off.
     pub end: Option<ParentEnd>,
     pub runner: Runner,
-    /// The process that serves it, also when that is over; our own under --no-fork.
+    /// The process that serves it; our own under --no-fork.
     pub pid: Pid,
     pub peer: SocketAddr,
     pub since: Instant,
@@ -73,9 +73,13 @@ impl Client {
         interest
     }
 
-    /// SIGKILL, to a child of ours that has not been waited for: its pid cannot be another's yet.
+    /// The child process, which has not been waited for: its pid cannot be another's yet.
+    pub fn process(&self) -> Option<Pid> {
+        if let Runner::Process(pid) = self.runner { Some(pid) } else { None }
+    }
+
     pub fn kill(&self) {
-        if let Runner::Process(pid) = self.runner {
+        if let Some(pid) = self.process() {
             let _ = kill(pid, Signal::SIGKILL);
         }
     }

@@ -114,7 +114,8 @@ impl Parent<'_> {
             end.close();
         }
         self.hub.leave(id, slow, now);
-        self.forget_if_over(id);
+        self.parted.push(id);
+        self.forget_thread(id);
     }
 
     /// A receiver that has kept the log full for too long.

@@ -19,8 +19,14 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// Reads in a row without a look at the parent, while the client keeps the buffer full.
 const READS_A_LOOK: u32 = 16;
 
-pub fn serve(mut transport: Transport<BorrowedFd<'_>>, relay: &ChildEnd, setup: &Setup<'_>, waiter: &Waiter) -> Ending {
-    let mut buf = vec![0; BUFFER_BYTES];
+pub fn serve(
+    mut transport: Transport<BorrowedFd<'_>>,
+    relay: &ChildEnd,
+    setup: &Setup<'_>,
+    waiter: &Waiter,
+    room: &mut [u8],
+) -> Ending {
+    let buf = &mut room[..BUFFER_BYTES];
     let mut pending = 0..0; // the part of `buf` that the client is still to get back
     let mut reads = 0;
     let mut last_moved = Instant::now();
@@ -47,7 +53,7 @@ pub fn serve(mut transport: Transport<BorrowedFd<'_>>, relay: &ChildEnd, setup: 
             }
         }
         if pending.is_empty() {
-            match transport.receive(&mut buf) {
+            match transport.receive(buf) {
                 Ok(Received::Data(n)) => pending = 0..n,
                 Ok(Received::Wait) => continue,
                 Ok(end) => {

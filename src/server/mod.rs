@@ -119,23 +119,20 @@ fn take_newcomer(listener: &Socket) -> std::result::Result<(Socket, SocketAddr),
 fn hand_to_child(
     conn: Socket,
     setup: &child::Setup<'_>,
-    forget: impl FnOnce(),
+    room: &mut [u8],
 ) -> std::result::Result<(ParentEnd, Pid), NotStarted> {
-    let parent = nix::unistd::getpid();
     let (parent_end, child_end) = match relay::pair() {
         Ok(pair) => pair,
         Err(errno) => return Err(NotStarted { call: "socketpair", errno, conn }),
     };
+    let mut outfit = child::Outfit::of(&conn, &child_end, setup);
     match fork() {
         Ok(Some(pid)) => {
             close(conn); // [09.parent] the child's copy keeps the connection open
             child_end.close();
             Ok((parent_end, pid))
         }
-        Ok(None) => {
-            forget();
-            child::live(conn, child_end, setup, parent)
-        }
+        Ok(None) => child::live(conn, child_end, setup, &mut outfit, room),
         Err(errno) => Err(NotStarted { call: "fork", errno, conn }),
     }
 }

@@ -4,16 +4,16 @@
 //!
 //! - Manual: epoll(7), signalfd(2)
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::signal::Signal;
-use nix::unistd::Pid;
+use nix::sys::signal::{SigSet, Signal};
 use openssl::ssl::SslContext;
 
 use super::admit::Door;
+use super::child::ROOM_BYTES;
 use super::client::{Client, Runner};
 use super::deliver::LAST_WORDS;
 use crate::cli::ServerArgs;
@@ -22,7 +22,7 @@ use crate::lesson;
 use crate::lifecycle::Socket;
 use crate::limits;
 use crate::relay::{Hub, Id, RELAY_MAX_BYTES, Rules};
-use crate::signal::{ControllingTerminal, Watch};
+use crate::signal::{ControllingTerminal, Watch, mask_of_a_child};
 use crate::tls::KeyLog;
 use crate::traffic::Places;
 
@@ -52,7 +52,8 @@ pub struct Parent<'a> {
     pub hub: Hub,
     pub epoll: Epoll,
     signals: Watch,
-    pub pids: HashMap<Pid, Id>,
+    /// Children whose packets have ended: they are about to exit, or have.
+    pub parted: Vec<Id>,
     /// A child's queue has room again: there may be packets to deliver.
     pub news: bool,
     /// Children that the hub has no room to hear.
@@ -62,6 +63,10 @@ pub struct Parent<'a> {
     /// Set once: the time by which all children are to be gone.
     pub stop_by: Option<Instant>,
     pub packet: Vec<u8>,
+    /// Of a child: for its ppoll(), and to read into. The parent never writes there, so that there are no pages
+    /// to copy.
+    pub mask: SigSet,
+    pub room: Vec<u8>,
 }
 
 impl<'a> Parent<'a> {
@@ -96,12 +101,14 @@ impl<'a> Parent<'a> {
             hub: Hub::new(rules),
             epoll,
             signals,
-            pids: HashMap::new(),
+            parted: Vec::new(),
             news: false,
             unheard: Vec::new(),
             kill_at: Vec::new(),
             stop_by: None,
             packet: vec![0; RELAY_MAX_BYTES],
+            mask: mask_of_a_child().during("sigprocmask", "")?,
+            room: vec![0; ROOM_BYTES],
         })
     }
 
@@ -126,6 +133,7 @@ impl<'a> Parent<'a> {
             self.deliver(now);
             self.keep_time(now);
             self.deliver(now); // who was cut off has made room, and news
+            self.reap();
         }
         log::info!("stopped");
         Ok(())
@@ -145,7 +153,6 @@ impl<'a> Parent<'a> {
         self.last_id = id;
         if let Runner::Process(pid) = client.runner {
             log::info!("c{id} {} connected, served by pid {pid}", client.peer);
-            self.pids.insert(pid, id);
         } else {
             log::info!("c{id} {} connected, served without fork", client.peer);
         }
@@ -210,7 +217,7 @@ impl<'a> Parent<'a> {
     /// One a round, so that who sends signals without a pause holds nobody up; epoll reports the next.
     fn hear_signal(&mut self, now: Instant) {
         match self.signals.next_from() {
-            Some((Signal::SIGCHLD, _)) => self.reap(),
+            Some((Signal::SIGCHLD, _)) => {} // every round ends with reap()
             Some((Signal::SIGHUP, sender)) => self.hang_up(sender, now),
             Some((Signal::SIGUSR1, _)) => self.list_clients(),
             Some((signal, _)) => self.stop(signal, now),

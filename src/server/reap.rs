@@ -13,37 +13,38 @@ use crate::lesson::step;
 use crate::relay::Id;
 
 impl Parent<'_> {
-    /// Waits for every child that has ended; no zombie stays. Its data may still have to be read.
+    /// Waits for those whose packets have ended, as far as they have; no zombie stays.
+    ///
+    /// The kernel closes a process's descriptors before it says SIGCHLD: whoever has ended is among these. To ask
+    /// for each by its pid costs the same however many there are; `waitpid(-1)` looks at every child.
     pub fn reap(&mut self) {
-        loop {
+        for id in std::mem::take(&mut self.parted) {
+            let Some(pid) = self.clients.get(&id).and_then(Client::process) else { continue };
             // [09.reap]
-            let status = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return,
-                Err(Errno::EINTR) => continue,
-                Err(errno) => return log::error!("waitpid: {}", describe(errno)),
-                Ok(status) => status,
-            };
-            if matches!(status, WaitStatus::Signaled(..)) {
-                step::tidy();
+            match waitpid(pid, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::StillAlive) | Err(Errno::EINTR) => self.parted.push(id), // SIGCHLD will tell
+                Ok(status) => self.bury(id, status),
+                Err(errno) => {
+                    log::error!("waitpid({pid}): {}", describe(errno));
+                    self.forget(id);
+                }
             }
-            let Some(id) = status.pid().and_then(|pid| self.pids.remove(&pid)) else { continue };
-            if let Some(client) = self.clients.get_mut(&id) {
-                client.runner = Runner::Over;
-                log::info!(
-                    "c{id} {} closed after {} s: {}",
-                    client.peer,
-                    client.since.elapsed().as_secs(),
-                    words(status)
-                );
-            }
-            self.forget_if_over(id);
         }
     }
 
-    /// Both must have come, in whatever order: the child's exit, and the end of its packets.
-    pub fn forget_if_over(&mut self, id: Id) {
-        let Some(client) = self.clients.get(&id).filter(|client| client.end.is_none()) else { return };
-        if matches!(client.runner, Runner::Process(_)) {
+    fn bury(&mut self, id: Id, status: WaitStatus) {
+        if matches!(status, WaitStatus::Signaled(..)) {
+            step::tidy();
+        }
+        if let Some(client) = self.forget(id) {
+            let seconds = client.since.elapsed().as_secs();
+            log::info!("c{id} {} closed after {seconds} s: {}", client.peer, words(status));
+        }
+    }
+
+    /// A thread is over when its packets have ended; a process has to be waited for.
+    pub fn forget_thread(&mut self, id: Id) {
+        if self.clients.get(&id).is_none_or(|client| client.process().is_some()) {
             return;
         }
         if let Some(Client { runner: Runner::Thread(thread), peer, .. }) = self.forget(id) {

@@ -1,8 +1,11 @@
 //! Where a child sleeps: ppoll() on its two sockets, and the only place where SIGTERM gets through:
 //! when no socket is ready, as ppoll(2) sees to the sockets first.
+//!
+//! - Manual: ppoll(2), malloc_trim(3)
 
+use std::cell::Cell;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
@@ -13,6 +16,9 @@ use crate::lesson;
 
 /// Asking for nothing still reports POLLERR and POLLHUP; POLLPRI is what nobody ever sends here.
 pub const LOSS_ONLY: PollFlags = PollFlags::POLLPRI;
+
+/// A child that nobody has wanted anything of for so long is one of many that rest.
+const AT_REST: Duration = Duration::from_secs(1);
 
 /// What has happened on the client's connection and on the relay.
 #[derive(Clone, Copy, Debug)]
@@ -52,12 +58,18 @@ fn awaited(conn_events: PollFlags, relay_events: PollFlags) -> &'static str {
 }
 
 /// How a child waits: with the signal mask of a forked child, or, under --no-fork, with no change.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Waiter {
-    pub mask: Option<SigSet>,
+    mask: Option<SigSet>,
+    /// It has been at rest, and has given back what it does not need for that.
+    rested: Cell<bool>,
 }
 
 impl Waiter {
+    pub fn new(mask: Option<SigSet>) -> Waiter {
+        Waiter { mask, rested: Cell::new(false) }
+    }
+
     /// `ppoll(fds, 2, timeout, mask)`: sleeps until an event, `until`, or SIGTERM; the last two give no event.
     ///
     /// A connection of which nothing at all is asked is left out. The relay's loss is always watched for.
@@ -81,10 +93,31 @@ impl Waiter {
     }
 
     fn sleep(&self, fds: &mut [PollFd<'_>], until: Option<Instant>) -> nix::Result<()> {
-        let timeout = until.map(|until| TimeSpec::from_duration(until.saturating_duration_since(Instant::now())));
-        match ppoll(fds, timeout, self.mask) {
-            Ok(_) | Err(Errno::EINTR) => Ok(()), // interrupted: `fds` report nothing
-            Err(errno) => Err(errno),
+        let left = || until.map(|until| until.saturating_duration_since(Instant::now()));
+        if !self.rested.get() && left().is_none_or(|left| left > AT_REST) {
+            match self.poll(fds, Some(AT_REST)) {
+                Ok(0) => self.rested.set(true),
+                happened => return happened.map(drop),
+            }
+            give_back_memory();
         }
+        self.poll(fds, left()).map(drop)
+    }
+
+    fn poll(&self, fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> nix::Result<i32> {
+        match ppoll(fds, timeout.map(TimeSpec::from_duration), self.mask) {
+            Err(Errno::EINTR) => Ok(-1), // `fds` report nothing
+            result => result,
+        }
+    }
+}
+
+/// `malloc_trim(0)`: pages on which nothing lives any more go back to the kernel. A handshake leaves some.
+#[allow(unsafe_code)] // nix has no malloc_trim().
+fn give_back_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it touches only what is free.
+    unsafe {
+        libc::malloc_trim(0);
     }
 }
