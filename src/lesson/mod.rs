@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! call.rs      a call with its arguments, and what came back
+//! watched.rs   what goes on around a call that somebody looks at
 //! trace.rs     the line that shows it, shaped as strace prints it; shown.rs the data and addresses in it,
 //!              message.rs what recvmsg() and sendmsg() take
 //! records.rs   the TLS records that a call carries
@@ -33,33 +34,28 @@ pub mod state;
 pub mod step;
 mod trace;
 mod turn;
+mod watched;
 mod who;
 pub mod words;
 
-use std::fmt;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-use nix::sys::socket::MsgFlags;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use call::{Call, Datagram, Outcome, Packet, PacketInfo, Returned};
 pub use file::MAGIC;
 pub use who::{pid, play, role};
 
-use self::records::Direction;
+use self::watched::Watched;
 
 /// The log target of the calls: silent unless asked for by --trace, by name or by a global `trace`.
 pub const TARGET: &str = "sockstep::calls";
 
-/// Somebody looks. While it is not set, a call costs a load of this and a branch, and what it takes to name its
-/// arguments: some 25 instructions beside the thousands of the call itself.
+/// Somebody looks.
 static WATCHED: AtomicBool = AtomicBool::new(false);
 /// Lines are for a terminal that knows colours.
 static COLOURED: AtomicBool = AtomicBool::new(false);
-/// A fork() that has returned in a child, which does not know yet whom it serves: when it began.
-static FORKED: Mutex<Option<(i64, i64)>> = Mutex::new(None);
 
 /// From here on the calls are shown. To be said before the first one.
 pub fn watch() {
@@ -90,9 +86,17 @@ fn coloured() -> bool {
     COLOURED.load(Ordering::Relaxed)
 }
 
+/// While nobody looks, this load and a branch are all that a call costs beside the call itself. `make bench` holds the
+/// program against one that is built without them (`--cfg sockstep_no_trace`).
+#[inline(always)]
+fn is_watched() -> bool {
+    !cfg!(sockstep_no_trace) && WATCHED.load(Ordering::Relaxed)
+}
+
 /// Whoever steps is told what the calls alone do not say: what a process goes to sleep for, what a trial is for.
+#[inline(always)]
 pub fn remark(what: &str) {
-    if WATCHED.load(Ordering::Relaxed) {
+    if is_watched() {
         step::remark(what);
     }
 }
@@ -100,7 +104,7 @@ pub fn remark(what: &str) {
 /// In a forked child: it serves connection `id`, and is where the fork() has returned 0.
 pub fn become_child(id: u32) {
     who::serve(id);
-    show_fork();
+    watched::show_fork();
 }
 
 /// Descriptors that the lesson needs and a child must keep.
@@ -110,7 +114,7 @@ pub fn kept_fds() -> impl Iterator<Item = RawFd> {
 
 /// From here on what goes through `fd` is TLS: its records are named.
 pub fn carries_tls(fd: BorrowedFd<'_>) {
-    if WATCHED.load(Ordering::Relaxed) {
+    if is_watched() {
         records::begin(fd.as_raw_fd());
     }
 }
@@ -119,123 +123,15 @@ pub fn carries_tls(fd: BorrowedFd<'_>) {
 ///
 /// Nothing is formatted unless somebody looks. The gate neither retries nor judges: an EINTR is a
 /// call that returned EINTR, and the caller decides.
+///
+/// Inlined, it puts `call` together only behind the branch. So it is with what `make` captures, where that is a `move`.
+#[inline(always)]
 pub fn gate<T: Outcome>(call: Call<'_>, make: impl FnOnce() -> nix::Result<T>) -> nix::Result<T> {
     // [14.gate]
-    if WATCHED.load(Ordering::Relaxed) { watched(call, make) } else { make() }
-}
-
-#[cold]
-fn watched<T: Outcome>(call: Call<'_>, make: impl FnOnce() -> nix::Result<T>) -> nix::Result<T> {
-    show_fork();
-    let _turn = step::turn(); // from the question to the result
-    if call.takes() {
-        look_at(call.fd());
-    }
-    if step::is_on() {
-        step::ask(&ahead(&call), call.number(), call.fd());
-    }
-    let began = file::now();
-    let result = make();
-    let took = file::now() - began;
-    let back = result.as_ref().map_or_else(|_| Returned::default(), Outcome::returned);
-    if matches!(call, Call::Fork) && result.is_ok() && back.value == 0 {
-        *lock(&FORKED) = Some((began, took)); // shown when it is known whose child this is
-        return result;
-    }
-    Line::of(trace::line(&call, &result), note(&call, &back)).show(began, took);
-    match call {
-        Call::Close { fd } => forget(fd, fd),
-        Call::CloseRange { first, last } => forget(first as RawFd, last.min(i32::MAX as u32) as RawFd),
-        _ => [call.fd()].into_iter().chain(back.made).for_each(look_at),
-    }
-    result
-}
-
-/// The call that is about to be made, and the TLS records that it would send.
-fn ahead(call: &Call<'_>) -> String {
-    let note = match call {
-        Call::Send { fd, data, .. } => records::ahead(fd.as_raw_fd(), data),
-        _ => String::new(),
-    };
-    let gap = if note.is_empty() { "" } else { "   " };
-    format!("{}{gap}{note}", trace::ahead(call))
-}
-
-/// What has changed is told to whoever steps, and to the trace file.
-fn look_at(fd: Option<BorrowedFd<'_>>) {
-    let Some(fd) = fd.filter(|_| step::is_on() || file::is_open()) else { return };
-    let Some(change) = look::changed(fd) else { return };
-    step::say_change(&change);
-    file::write(&format!("state {} {}", change.fd, change.state.brief()), "", "", file::now(), None);
-}
-
-fn forget(first: RawFd, last: RawFd) {
-    look::forget(first, last);
-    records::end(first, last);
-}
-
-/// The line of a fork() in the child that it has made.
-fn show_fork() {
-    let forked = lock(&FORKED).take();
-    if let Some((began, took)) = forked {
-        let _turn = step::turn();
-        Line::of("fork() = 0".into(), String::new()).show(began, took);
-    }
-}
-
-/// The TLS records that have passed; a look (MSG_PEEK) moves nothing.
-fn note(call: &Call<'_>, back: &Returned<'_>) -> String {
-    match (*call, back.data) {
-        (Call::Recv { fd, flags, .. }, Some(data)) if !flags.contains(MsgFlags::MSG_PEEK) => {
-            records::note(fd.as_raw_fd(), Direction::In, data)
-        }
-        (Call::Send { fd, data, .. }, _) => {
-            let sent = usize::try_from(back.value).unwrap_or(0).min(data.len());
-            records::note(fd.as_raw_fd(), Direction::Out, &data[..sent])
-        }
-        _ => String::new(),
-    }
-}
-
-/// A call that was made: what is shown of it.
-struct Line {
-    call: String,
-    note: String,
-    chapter: &'static str,
-}
-
-impl Line {
-    fn of(call: String, note: String) -> Line {
-        let name = call.split('(').next().unwrap_or_default();
-        let chapter = words::of(name).map_or("", |words| words.chapter);
-        Line { call, note, chapter }
-    }
-
-    fn show(&self, began: i64, took: i64) {
-        if step::is_on() {
-            step::say(&format!("{} {self}\n", who::tag()));
-        }
-        if !step::tells_for_stderr() {
-            log::trace!(target: TARGET, "{self}");
-        }
-        file::write(&self.call, &self.note, self.chapter, began, Some(took));
-    }
-}
-
-/// Call, TLS records, chapter, three spaces apart; at a terminal the result is green or red.
-impl fmt::Display for Line {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Line { call, note, chapter } = self;
-        let gap = if note.is_empty() { "" } else { "   " };
-        let Some((made, result)) = call.rsplit_once(" = ").filter(|_| coloured()) else {
-            return write!(f, "{call}{gap}{note}   {chapter}");
-        };
-        let colour = if result.starts_with('-') { "31" } else { "32" };
-        write!(f, "{made} = \x1b[{colour}m{result}\x1b[0m\x1b[36m{gap}{note}\x1b[0m   \x1b[2m{chapter}\x1b[0m")
-    }
+    if is_watched() { Watched { call, make }.shown() } else { make() }
 }
 
 /// A thread that panicked has left nothing half-done that matters here.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

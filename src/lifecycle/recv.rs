@@ -20,6 +20,7 @@ use crate::lesson::{Call, Packet, gate};
 /// `recv(fd, buf, len, 0)`: the bytes that came, as many as there are and fit; empty at the end.
 ///
 /// A stream has no messages: what was sent in one piece may come in several, and the reverse.
+#[inline]
 pub fn recv<'a>(fd: BorrowedFd<'_>, buf: &'a mut [u8]) -> nix::Result<&'a [u8]> {
     let n = restarting(|| recv_once(fd, buf, MsgFlags::empty()).map(|bytes| bytes.len()))?;
     Ok(&buf[..n])
@@ -48,8 +49,9 @@ pub fn recv_packet<'a>(fd: BorrowedFd<'_>, buf: &'a mut [u8]) -> nix::Result<Pac
     Ok(Packet { bytes: &buf[..length.min(buf.len())], length })
 }
 
+#[inline]
 fn recv_once<'a>(fd: BorrowedFd<'_>, buf: &'a mut [u8], flags: MsgFlags) -> nix::Result<&'a [u8]> {
-    gate(Call::Recv { fd, len: buf.len(), flags }, || {
+    gate(Call::Recv { fd, len: buf.len(), flags }, move || {
         let n = nix::sys::socket::recv(fd.as_raw_fd(), buf, flags)?;
         Ok(&buf[..n])
     })

@@ -21,5 +21,5 @@ use crate::lesson::{Call, gate};
 pub fn send(fd: BorrowedFd<'_>, data: &[u8]) -> nix::Result<usize> {
     // [08.nosignal]
     let flags = MsgFlags::MSG_NOSIGNAL;
-    restarting(|| gate(Call::Send { fd, data, flags }, || nix::sys::socket::send(fd.as_raw_fd(), data, flags)))
+    restarting(|| gate(Call::Send { fd, data, flags }, move || nix::sys::socket::send(fd.as_raw_fd(), data, flags)))
 }

@@ -4,7 +4,8 @@
 //! - works/: what is measured, and how what comes back is checked; lines.rs has the lines of the relay
 //! - peers/: who is measured, how each is started; bare.rs and tokio_chat.rs are servers of our own
 //! - load.rs: the connections of the load; measure.rs, cpu.rs: time, count, processors
-//! - report/: the table, the JSON, the chart
+//! - instructions.rs, memory.rs: what valgrind counts, what a server takes up
+//! - report/: the table, the JSON, the chart, the README
 //! - selftest.rs: what `cargo test` runs instead
 //!
 //! A test program without the usual harness: so that cargo builds it with dev-dependencies, and names the server's binary.
@@ -13,8 +14,10 @@
 mod cpu;
 mod failure;
 mod hold;
+mod instructions;
 mod load;
 mod measure;
+mod memory;
 mod options;
 mod peers;
 mod report;
@@ -33,7 +36,11 @@ fn main() -> ExitCode {
     if !args.get(1).is_some_and(|arg| ["measure", "hold", "serve"].contains(&arg.as_str())) {
         return selftest::main();
     }
-    let done = match Cli::parse_from(args).command {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => return refused(&error),
+    };
+    let done = match cli.command {
         Command::Measure(options) => run::run(&options),
         Command::Hold(options) => hold::run(&options),
         Command::Serve { server, certs, fault, chat } => match server {
@@ -51,4 +58,16 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The program's own words for it; where they are to be looked up is another place.
+fn refused(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        error.exit(); // the help that was asked for
+    }
+    let why = sockstep::cli::explain(error);
+    let why = why.lines().next().unwrap_or_default();
+    eprintln!("{}", why.replacen("sockstep: ", "bench: ", 1));
+    eprintln!("힌트: `make bench ARGS=--help`, `make bench-hold ARGS=--help`로 옵션을 확인하십시오.");
+    ExitCode::from(2)
 }

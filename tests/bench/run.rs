@@ -3,10 +3,12 @@
 use std::io::{IsTerminal, Write};
 
 use crate::failure::{Result, failed};
+use crate::hold::{self, Held};
+use crate::instructions::{Instructions, PROGRAM};
 use crate::measure::Sample;
 use crate::options::Options;
-use crate::peers::{Peer, Place};
-use crate::report;
+use crate::peers::{Peer, Place, is_installed};
+use crate::report::{self, Readme};
 use crate::works::Work;
 
 /// All rounds of one server at one work.
@@ -19,55 +21,86 @@ pub struct Row {
 
 pub struct Outcome {
     pub works: Vec<(Work, Vec<Row>)>,
+    pub instructions: Option<Instructions>,
+    /// Very many clients at the same time: for the README only.
+    pub held: Vec<Held>,
     /// The programs that are not installed.
     pub missing: Vec<&'static str>,
 }
 
 /// True when all that came back was right.
 pub fn run(options: &Options) -> Result<bool> {
-    let place = Place::make()?;
-    let chosen = match options.wrong {
+    let readme = options.readme.as_deref().map(Readme::open).transpose()?;
+    let mut place = Place::make()?;
+    place.no_trace = options.no_trace.clone();
+    let (peers, missing) = peers(options)?;
+    if readme.is_some() {
+        options.is_whole(&missing)?;
+    }
+    let mut outcome = Outcome { works: Vec::new(), instructions: None, held: Vec::new(), missing };
+    let mut works = Work::all(options.most_clients);
+    works.retain(|work| options.wants(&work.name));
+    for together in works.chunk_by(Work::goes_with) {
+        outcome.works.extend(in_turns(together, &peers, options, &place));
+    }
+    let counts = options.no_trace.is_some() && options.wants("instructions") && peers.contains(&Peer::Sockstep);
+    if counts && !outcome.missing.contains(&PROGRAM) {
+        progress("명령어를 세는 중");
+        outcome.instructions = Some(Instructions::count(&place)?);
+        progress("");
+    }
+    if outcome.works.is_empty() && outcome.instructions.is_none() {
+        return failed(format!("그런 일은 없습니다: {}", options.works.join(",")));
+    }
+    if readme.is_some() {
+        let suits = |peer: &Peer| matches!(peer, Peer::Sockstep | Peer::Bare);
+        let peers: Vec<Peer> = peers.into_iter().filter(suits).collect();
+        outcome.held = hold::hold_all(&peers, options.held, options.seconds, &place)?;
+    }
+    let right = outcome.works.iter().flat_map(|(_, rows)| rows).all(|row| row.failure.is_none());
+    report::all(&outcome, options, readme.filter(|_| right))?;
+    Ok(right)
+}
+
+/// Those that are asked for and are there; the programs that are not, each of which is named.
+fn peers(options: &Options) -> Result<(Vec<Peer>, Vec<&'static str>)> {
+    let mut chosen = match options.wrong {
         Some(fault) => vec![Peer::Wrong(fault)],
         None => Peer::chosen(&options.servers)?,
     };
+    chosen.retain(|peer| *peer != Peer::NoTrace || options.no_trace.is_some());
     let (missing, peers): (Vec<Peer>, Vec<Peer>) = chosen.into_iter().partition(|peer| peer.is_missing());
     let mut missing: Vec<&'static str> = missing.into_iter().filter_map(Peer::program).collect();
     missing.dedup();
+    missing.extend((options.no_trace.is_some() && !is_installed(PROGRAM)).then_some(PROGRAM));
     for program in &missing {
         eprintln!("{program}: 설치되어 있지 않아 재지 않습니다");
     }
-    let mut outcome = Outcome { works: Vec::new(), missing };
-    let wanted = |work: &Work| options.works.is_empty() || options.works.iter().any(|part| work.name.contains(part));
-    for work in Work::all(options.most_clients).into_iter().filter(wanted) {
-        let rows = in_turns(&work, &peers, options, &place);
-        outcome.works.push((work, rows));
-    }
-    if outcome.works.is_empty() {
-        return failed(format!("그런 일은 없습니다: {}", options.works.join(",")));
-    }
-    report::all(&outcome, options)?;
-    Ok(outcome.works.iter().flat_map(|(_, rows)| rows).all(|row| row.failure.is_none()))
+    Ok((peers, missing))
 }
 
 /// A B C, A B C: what else the machine does meanwhile falls on all of them.
-fn in_turns(work: &Work, peers: &[Peer], options: &Options, place: &Place) -> Vec<Row> {
-    let peers = peers.iter().filter(|peer| work.suits(**peer));
-    let mut rows: Vec<Row> = peers.map(|peer| Row { peer: *peer, samples: Vec::new(), failure: None }).collect();
+fn in_turns(works: &[Work], peers: &[Peer], options: &Options, place: &Place) -> Vec<(Work, Vec<Row>)> {
+    let row = |peer: &Peer| Row { peer: *peer, samples: Vec::new(), failure: None };
+    let rows = |work: &Work| peers.iter().filter(|peer| work.suits(**peer)).map(row).collect();
+    let mut all: Vec<(Work, Vec<Row>)> = works.iter().map(|work| (work.clone(), rows(work))).collect();
     for round in 1..=options.rounds {
-        for row in rows.iter_mut().filter(|row| row.failure.is_none()) {
-            progress(&format!("{} · {round}/{} · {}", work.title, options.rounds, row.peer.name()));
-            match work.measure(row.peer, &options.plan(), place) {
-                Ok(sample) => row.samples.push(sample),
-                Err(failure) => {
-                    progress("");
-                    eprintln!("{}, {}: {failure}", work.title, row.peer.name());
-                    row.failure = Some(failure.to_string());
+        for (work, rows) in &mut all {
+            for row in rows.iter_mut().filter(|row| row.failure.is_none()) {
+                progress(&format!("{} · {round}/{} · {}", work.title, options.rounds, row.peer.name()));
+                match work.measure(row.peer, &options.plan(), place) {
+                    Ok(sample) => row.samples.push(sample),
+                    Err(failure) => {
+                        progress("");
+                        eprintln!("{}, {}: {failure}", work.title, row.peer.name());
+                        row.failure = Some(failure.to_string());
+                    }
                 }
             }
         }
     }
     progress("");
-    rows
+    all
 }
 
 /// Overwritten by what comes next; nothing where nobody looks on.

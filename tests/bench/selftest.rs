@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use pulldown_cmark::{Event, Options, Parser, Tag};
 use roxmltree::Document;
 use tinyjson::JsonValue;
 
@@ -16,6 +17,8 @@ pub fn main() -> ExitCode {
         Trial::test("whatever_a_server_does_to_a_line_fails_the_run", whatever_a_server_does_to_a_line_fails_the_run),
         Trial::test("clients_that_are_held_are_all_answered", clients_that_are_held_are_all_answered),
         Trial::test("what_does_not_exist_is_named", what_does_not_exist_is_named),
+        Trial::test("half_a_table_is_not_for_the_readme", half_a_table_is_not_for_the_readme),
+        Trial::test("more_clients_than_descriptors_are_refused", more_clients_than_descriptors_are_refused),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
@@ -30,8 +33,10 @@ fn bench(args: &[&str]) -> (bool, String, String) {
 fn every_work_is_done_right_by_our_own_servers() -> Result<(), Failed> {
     let dir = tempfile::tempdir()?;
     let (json, svg) = (dir.path().join("bench.json"), dir.path().join("bench.svg"));
-    let files = ["--json", json.to_str().unwrap(), "--svg", svg.to_str().unwrap()];
-    let (right, table, said) = bench(&[&["--seconds=0.2", "--servers=sockstep,bare,tokio"], &files[..]].concat());
+    let readme = readme(dir.path(), "# 제목\n\n<!-- bench:begin -->\n옛날 값\n<!-- bench:end -->\n\n끝\n");
+    let files = ["--json", json.to_str().unwrap(), "--svg", svg.to_str().unwrap(), "--readme", &readme];
+    let options = ["--seconds=0.12", "--servers=sockstep,bare,tokio", "--partial", "--held=5"];
+    let (right, table, said) = bench(&[&options, &files[..]].concat());
     assert!(right, "{said}{table}");
     assert!(said.is_empty(), "{said}");
     let found: JsonValue = std::fs::read_to_string(&json)?.parse()?;
@@ -41,11 +46,14 @@ fn every_work_is_done_right_by_our_own_servers() -> Result<(), Failed> {
         let servers = work["servers"].get::<Vec<JsonValue>>().unwrap();
         assert_eq!(servers.len(), 2, "sockstep and one other: {}", work.stringify()?);
         for server in servers {
-            check_server(text(&work["name"]), server);
+            check_server(text_of(&work["name"]), server);
         }
-        assert!(table.contains(text(&work["title"])), "{table}");
+        assert!(table.contains(text_of(&work["title"])), "{table}");
     }
+    let saved = &found["pairs"]["resumed_to_full"]["ratio"]["median"];
+    assert!(saved.get::<f64>().is_some_and(|ratio| *ratio > 0.0), "{}", found.stringify()?);
     check_chart(&svg, works);
+    check_readme(&readme, works);
     Ok(())
 }
 
@@ -58,7 +66,7 @@ fn check_server(work: &str, server: &JsonValue) {
     for measure in if work.starts_with("latency") { &["p50", "p99", "cpu"][..] } else { &["rate", "cpu"] } {
         let median = server[*measure]["of"]["median"].get::<f64>();
         assert!(median.is_some_and(|median| *median > 0.0), "{measure} of {what}");
-        assert_eq!(server[*measure]["ratio"].is_null(), text(&server["name"]) == "sockstep", "{measure} of {what}");
+        assert_eq!(server[*measure]["ratio"].is_null(), text_of(&server["name"]) == "sockstep", "{measure} of {what}");
     }
 }
 
@@ -67,9 +75,40 @@ fn check_chart(svg: &Path, works: &[JsonValue]) {
     let source = std::fs::read_to_string(svg).unwrap();
     let chart = Document::parse(&source).unwrap();
     let bars = chart.descendants().filter(|node| matches!(node.attribute("class"), Some("bar" | "ours")));
-    let of_latency = works.iter().filter(|work| text(&work["name"]).starts_with("latency")).count();
-    assert_eq!(bars.count(), 2 * (works.len() + of_latency), "p50 and p99 have a bar each");
-    assert!(works.iter().all(|work| source.contains(text(&work["title"]))), "{source}");
+    let of_latency = works.iter().filter(|work| text_of(&work["name"]).starts_with("latency")).count();
+    assert_eq!(bars.count(), 2 * (works.len() + of_latency + 1), "p50 and p99 have a bar each, and so has the pair");
+    assert!(works.iter().all(|work| source.contains(text_of(&work["title"]))), "{source}");
+}
+
+/// With its marks or without, where a chart can stand beside it.
+fn readme(dir: &Path, text: &str) -> String {
+    std::fs::create_dir_all(dir.join("tests/bench")).unwrap();
+    let path = dir.join("README.md");
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().into()
+}
+
+/// Between the marks two tables and a picture that is there; around them, all as it was.
+fn check_readme(path: &str, works: &[JsonValue]) {
+    let text = std::fs::read_to_string(path).unwrap();
+    assert!(
+        text.starts_with("# 제목\n\n<!-- bench:begin -->\n") && text.ends_with("<!-- bench:end -->\n\n끝\n"),
+        "{text}"
+    );
+    assert!(!text.contains("옛날 값") && text.contains("잰 컴퓨터: 2"), "{text}");
+    let (mut rows, mut pictures) = (Vec::new(), Vec::new());
+    for event in Parser::new_ext(&text, Options::ENABLE_TABLES) {
+        match event {
+            Event::Start(Tag::TableHead | Tag::TableRow) => rows.push(0),
+            Event::Start(Tag::TableCell) => *rows.last_mut().unwrap() += 1,
+            Event::Start(Tag::Image { dest_url, .. }) => pictures.push(dest_url.into_string()),
+            _ => {}
+        }
+    }
+    let of_latency = works.iter().filter(|work| text_of(&work["name"]).starts_with("latency")).count();
+    assert_eq!(rows.iter().filter(|cells| **cells == 8).count(), 1 + 2 * (works.len() + of_latency + 1), "{text}");
+    assert_eq!(rows.iter().filter(|cells| **cells == 10).count(), 1 + 4, "{text}");
+    assert!(Path::new(path).with_file_name(&pictures[0]).exists(), "{pictures:?}");
 }
 
 fn whatever_a_server_does_to_a_line_fails_the_run() -> Result<(), Failed> {
@@ -93,20 +132,28 @@ fn whatever_a_server_does_to_a_line_fails_the_run() -> Result<(), Failed> {
 
 fn clients_that_are_held_are_all_answered() -> Result<(), Failed> {
     let mut command = Command::new(std::env::current_exe()?);
-    let done = command.args(["hold", "--clients=20", "--seconds=0.2"]).output()?;
+    let json = tempfile::NamedTempFile::new()?;
+    let options = ["hold", "--clients=20", "--seconds=0.2", "--servers=sockstep", "--json"];
+    let done = command.args(options).arg(json.path()).output()?;
     let (table, said) = (String::from_utf8(done.stdout)?, String::from_utf8(done.stderr)?);
     assert!(done.status.success(), "{said}");
-    for (server, protocol) in [("sockstep", "평문"), ("sockstep", "TLS"), ("bare", "평문"), ("bare", "TLS")] {
+    for protocol in ["평문", "TLS"] {
         let cells = table.lines().map(|line| line.split('|').map(str::trim).collect::<Vec<_>>());
-        let row = cells.into_iter().find(|cells| cells.get(1..3) == Some(&[server, protocol]));
-        let row = row.unwrap_or_else(|| panic!("no {server} {protocol} in: {table}"));
-        assert!(row[6].parse::<f64>().is_ok_and(|kb| kb > 0.0), "PSS in: {table}");
+        let row = cells.into_iter().find(|cells| cells.get(1..3) == Some(&["sockstep", protocol]));
+        let row = row.unwrap_or_else(|| panic!("no {protocol} in: {table}"));
+        assert!(row[7].parse::<f64>().is_ok_and(|kb| kb > 0.0), "PSS in: {table}");
+    }
+    let found: JsonValue = std::fs::read_to_string(json.path())?.parse()?;
+    for held in found["held"].get::<Vec<JsonValue>>().unwrap() {
+        let ratio = held["all_held_to_none"].get::<f64>();
+        assert!(ratio.is_some_and(|ratio| *ratio > 0.0), "{}", held.stringify()?);
     }
     Ok(())
 }
 
 fn what_does_not_exist_is_named() -> Result<(), Failed> {
-    for (option, name) in [("--works", "netcat-speed"), ("--servers", "apache")] {
+    for (option, name) in [("--works", "netcat-speed"), ("--servers", "apache"), ("--colour", "알 수 없는 옵션")]
+    {
         let (right, table, said) = bench(&[option, name]);
         assert!(!right && table.is_empty());
         assert!(said.contains(name), "{said}");
@@ -114,6 +161,29 @@ fn what_does_not_exist_is_named() -> Result<(), Failed> {
     Ok(())
 }
 
-fn text(value: &JsonValue) -> &str {
+fn half_a_table_is_not_for_the_readme() -> Result<(), Failed> {
+    let dir = tempfile::tempdir()?;
+    let unmarked = readme(dir.path(), "# 제목\n<!-- bench:end -->\n");
+    let (right, _, said) = bench(&["--readme", &unmarked]);
+    assert!(!right && said.contains("README.md: <!-- bench:begin -->"), "{said}");
+    let marked = readme(dir.path(), "<!-- bench:begin --><!-- bench:end -->");
+    for partial in ["--works=handshakes", "--servers=sockstep", "--most-clients=10"] {
+        let mut command = Command::new(std::env::current_exe()?);
+        let done = command.args(["measure", "--no-trace=sockstep", "--readme", &marked, partial]).output()?;
+        let said = String::from_utf8(done.stderr)?;
+        assert!(!done.status.success() && said.contains("표 전체"), "{partial}: {said}");
+    }
+    Ok(())
+}
+
+fn more_clients_than_descriptors_are_refused() -> Result<(), Failed> {
+    let exe = std::env::current_exe()?;
+    let done = Command::new("sh").args(["-c", r#"ulimit -n 256; exec "$0" hold --clients 1000"#]).arg(exe).output()?;
+    let said = String::from_utf8(done.stderr)?;
+    assert!(!done.status.success() && said.contains("ulimit -Hn") && said.contains("1000명"), "{said}");
+    Ok(())
+}
+
+fn text_of(value: &JsonValue) -> &str {
     value.get::<String>().unwrap()
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::{Peer, Place, Serves};
-use crate::failure::Result;
+use crate::failure::{Result, failed};
 
 /// What is asked of a server, and the port for one that cannot say which the kernel gave it.
 pub struct Job<'a> {
@@ -19,7 +19,11 @@ pub struct Job<'a> {
 impl Job<'_> {
     pub fn command(&self, peer: Peer) -> Result<Command> {
         Ok(match peer {
-            Peer::Sockstep => self.sockstep(),
+            Peer::Sockstep => self.sockstep(Path::new(env!("CARGO_BIN_EXE_sockstep"))),
+            Peer::NoTrace => match &self.place.no_trace {
+                Some(program) => self.sockstep(program),
+                None => return failed("no-trace: --no-trace가 필요합니다"),
+            },
             Peer::Bare => self.own(&["bare"])?,
             Peer::Tokio => self.own(&["tokio"])?,
             Peer::Wrong(fault) => {
@@ -33,9 +37,9 @@ impl Job<'_> {
         })
     }
 
-    fn sockstep(&self) -> Command {
+    fn sockstep(&self, program: &Path) -> Command {
         let mode = if self.serves == Serves::Chat { "relay" } else { "echo" };
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sockstep"));
+        let mut command = Command::new(program);
         command.args(["server", "--listen", "127.0.0.1:0", "--mode", mode]);
         if self.tls {
             command.args(["--tls", "--cert", &self.pem(), "--key", &self.key()]);

@@ -28,6 +28,8 @@ pub enum Serves {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
     Sockstep,
+    /// sockstep, built without what the trace costs when nobody looks.
+    NoTrace,
     /// One fork a connection, raw libc and OpenSSL.
     Bare,
     /// A broadcast channel and tasks.
@@ -43,8 +45,9 @@ pub enum Peer {
 }
 
 impl Peer {
-    pub const ALL: [Peer; 8] = [
+    pub const ALL: [Peer; 9] = [
         Peer::Sockstep,
+        Peer::NoTrace,
         Peer::Bare,
         Peer::Tokio,
         Peer::Ncat,
@@ -66,6 +69,7 @@ impl Peer {
     pub fn name(self) -> String {
         match self {
             Peer::Sockstep => "sockstep".into(),
+            Peer::NoTrace => "no-trace".into(),
             Peer::Bare => "bare".into(),
             Peer::Tokio => "tokio".into(),
             Peer::Ncat => "ncat".into(),
@@ -83,21 +87,19 @@ impl Peer {
             Peer::Ncat | Peer::NcatNoDelay => Some("ncat"),
             Peer::Socat | Peer::SocatNoDelay => Some("socat"),
             Peer::Stunnel => Some("stunnel"),
-            Peer::Sockstep | Peer::Bare | Peer::Tokio | Peer::Wrong(_) => None,
+            Peer::Sockstep | Peer::NoTrace | Peer::Bare | Peer::Tokio | Peer::Wrong(_) => None,
         }
     }
 
     pub fn is_missing(self) -> bool {
-        let is_there = |program| {
-            std::env::var_os("PATH")
-                .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).exists()))
-        };
-        self.program().is_some_and(|program| !is_there(program))
+        self.program().is_some_and(|program| !is_installed(program))
     }
 
     pub fn serves(self, what: Serves, tls: bool) -> bool {
         match self {
             Peer::Sockstep | Peer::Ncat => true,
+            // What goes through a child and does not cost much itself is where it would be seen.
+            Peer::NoTrace => what == Serves::Echo && !tls,
             Peer::Bare | Peer::Socat => what == Serves::Echo,
             Peer::Tokio | Peer::NcatNoDelay => what == Serves::Chat,
             // Where it matters: in the handshake, whose last flight OpenSSL writes in two parts.
@@ -109,6 +111,10 @@ impl Peer {
     fn wants_nodelay(self) -> bool {
         matches!(self, Peer::NcatNoDelay | Peer::SocatNoDelay)
     }
+}
+
+pub fn is_installed(program: &str) -> bool {
+    std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).exists()))
 }
 
 /// What a server of ours says when its port is open.

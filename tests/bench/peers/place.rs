@@ -13,6 +13,8 @@ pub struct Place {
     pub certs: PathBuf,
     /// For what the servers say, and for their files.
     pub dir: PathBuf,
+    /// sockstep without what the trace costs, where it has been built.
+    pub no_trace: Option<PathBuf>,
     _goes_with_it: TempDir,
 }
 
@@ -23,7 +25,8 @@ impl Place {
         let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
         setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
         let dir = tempfile::tempdir()?;
-        let place = Place { certs: dir.path().join("certs"), dir: dir.path().into(), _goes_with_it: dir };
+        let place =
+            Place { certs: dir.path().join("certs"), dir: dir.path().into(), no_trace: None, _goes_with_it: dir };
         make_certs(&place.certs)?;
         Ok(place)
     }

@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,7 @@ use super::nodelay;
 use super::{Peer, Place, Serves};
 use crate::cpu;
 use crate::failure::{Failure, Result, failed};
+use crate::instructions::PROGRAM;
 
 const START_MS: u16 = 10_000;
 const GOODBYE: Duration = Duration::from_secs(3);
@@ -27,6 +29,8 @@ const GOODBYE: Duration = Duration::from_secs(3);
 pub struct Server {
     pub addr: SocketAddr,
     pub tls: bool,
+    /// From its start until its port was open.
+    pub ready_after: Duration,
     running: Running,
 }
 
@@ -37,11 +41,24 @@ impl Server {
             let plain = Job { tls: false, ..job };
             job.behind = running.start(plain.command(Peer::Bare)?, Peer::Bare, &plain)?;
         }
+        let start = Instant::now();
         let port = running.start(job.command(peer)?, peer, &job)?;
+        let ready_after = start.elapsed();
         if let (true, Some(server)) = (peer.wants_nodelay(), running.children.last()) {
             nodelay::set(server.id() as i32)?;
         }
-        Ok(Server { addr: (Ipv4Addr::LOCALHOST, port).into(), tls, running })
+        Ok(Server { addr: (Ipv4Addr::LOCALHOST, port).into(), tls, ready_after, running })
+    }
+
+    /// A plain echo whose instructions are counted, into files in `dir`, one for each process.
+    pub fn counted(peer: Peer, dir: &Path, place: &Place) -> Result<Server> {
+        let job = Job { serves: Serves::Echo, tls: false, place, port: 0, behind: 0 };
+        let (server, mut command, mut running) = (job.command(peer)?, Command::new(PROGRAM), Running::default());
+        command.args(["--tool=callgrind", &format!("--callgrind-out-file={}/%p", dir.display())]);
+        command.arg(server.get_program()).args(server.get_args());
+        let start = Instant::now();
+        let port = running.start(command, peer, &job)?;
+        Ok(Server { addr: (Ipv4Addr::LOCALHOST, port).into(), tls: false, ready_after: start.elapsed(), running })
     }
 
     /// The end of its log.

@@ -1,10 +1,10 @@
 //! The same for a script: every sample, and what the table says of them.
 
-use std::fs::read_to_string;
-
 use tinyjson::JsonValue;
 
-use super::{CPU, Measure, Spread};
+use super::pair::Pair;
+use super::{CPU, Machine, Measure, Spread};
+use crate::hold::Held;
 use crate::measure::Sample;
 use crate::options::Options;
 use crate::run::{Outcome, Row};
@@ -12,27 +12,15 @@ use crate::works::Work;
 
 pub fn written(outcome: &Outcome, options: &Options) -> String {
     let whole = object([
-        ("machine", machine()),
+        ("machine", Machine::this().in_json()),
         ("rounds", number(options.rounds)),
         ("seconds", number(options.seconds)),
         ("missing", array(outcome.missing.iter().map(|program| text(program)))),
         ("works", array(outcome.works.iter().map(|(work, rows)| work_of(work, rows)))),
+        ("pairs", object(Pair::all_of(outcome).iter().map(|pair| (pair.name, pair_of(pair))))),
+        ("held", array(outcome.held.iter().map(Held::in_json))),
     ]);
     whole.format().unwrap_or_default() + "\n"
-}
-
-fn machine() -> JsonValue {
-    let cpuinfo = read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    let kernel = read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let cores = std::thread::available_parallelism().map_or(0, |cores| cores.get() as u32);
-    object([
-        ("cpu", maybe(model.map(|(_, model)| text(model)))),
-        ("cores", number(cores)),
-        ("kernel", text(kernel.trim_end())),
-        ("openssl", text(openssl::version::version())),
-        ("optimized", JsonValue::Boolean(!cfg!(debug_assertions))),
-    ])
 }
 
 fn work_of(work: &Work, rows: &[Row]) -> JsonValue {
@@ -66,15 +54,26 @@ fn sample_of(sample: &Sample) -> JsonValue {
     ])
 }
 
+fn pair_of(pair: &Pair) -> JsonValue {
+    let side = |(name, spread): (&str, Spread)| object([("name", text(name)), ("of", spread_of(spread))]);
+    object([
+        ("title", text(pair.title)),
+        ("unit", text(pair.unit)),
+        ("ours", side(pair.ours)),
+        ("other", side(pair.other)),
+        ("ratio", spread_of(pair.ratio)),
+    ])
+}
+
 fn spread_of(spread: Spread) -> JsonValue {
     object([("median", number(spread.median)), ("min", number(spread.min)), ("max", number(spread.max))])
 }
 
-fn object<'a>(fields: impl IntoIterator<Item = (&'a str, JsonValue)>) -> JsonValue {
+pub fn object<'a>(fields: impl IntoIterator<Item = (&'a str, JsonValue)>) -> JsonValue {
     JsonValue::Object(fields.into_iter().map(|(key, value)| (key.into(), value)).collect())
 }
 
-fn array(items: impl Iterator<Item = JsonValue>) -> JsonValue {
+pub fn array(items: impl Iterator<Item = JsonValue>) -> JsonValue {
     JsonValue::Array(items.collect())
 }
 
@@ -82,10 +81,10 @@ fn maybe(value: Option<JsonValue>) -> JsonValue {
     value.unwrap_or(JsonValue::Null)
 }
 
-fn text(text: &str) -> JsonValue {
+pub fn text(text: &str) -> JsonValue {
     JsonValue::String(text.into())
 }
 
-fn number(number: impl Into<f64>) -> JsonValue {
+pub fn number(number: impl Into<f64>) -> JsonValue {
     JsonValue::Number(number.into())
 }

@@ -1,9 +1,14 @@
-//! What the run has found: one table, and for others JSON and a chart.
+//! What the run has found: one table; for others JSON and a chart; and the part of the README that holds them.
 
-mod json;
+pub mod json;
+mod machine;
+mod pair;
+mod readme;
 mod svg;
 mod table;
 
+pub use machine::Machine;
+pub use readme::Readme;
 pub use table::in_columns;
 
 use crate::failure::Result;
@@ -13,7 +18,7 @@ use crate::peers::Peer;
 use crate::run::{Outcome, Row};
 use crate::works::Work;
 
-pub fn all(outcome: &Outcome, options: &Options) -> Result<()> {
+pub fn all(outcome: &Outcome, options: &Options, readme: Option<Readme<'_>>) -> Result<()> {
     print!("{}", table::drawn(outcome));
     if let Some(path) = &options.json {
         std::fs::write(path, json::written(outcome, options))?;
@@ -21,7 +26,7 @@ pub fn all(outcome: &Outcome, options: &Options) -> Result<()> {
     if let Some(path) = &options.svg {
         std::fs::write(path, svg::drawn(outcome))?;
     }
-    Ok(())
+    readme.map_or(Ok(()), |readme| readme.write(outcome, options))
 }
 
 /// A number that is taken of each sample.

@@ -4,9 +4,10 @@
 
 use std::fmt::Write;
 
-use super::Measure;
+use super::pair::Pair;
+use super::{Measure, Spread};
 use crate::peers::Peer;
-use crate::run::Outcome;
+use crate::run::{Outcome, Row};
 
 const WIDTH: f64 = 720.0;
 const MARGIN: f64 = 20.0;
@@ -21,39 +22,55 @@ const STYLE: &str = "svg{font-family:'Noto Sans KR','NanumGothic',sans-serif;fon
     @media(prefers-color-scheme:dark){.ground{fill:#0d1117}text{fill:#e6edf3}.muted{fill:#9198a1}.bar{fill:#6e7681}.ours{fill:#58a6ff}}";
 
 pub fn drawn(outcome: &Outcome) -> String {
-    let (mut body, mut y) = (String::new(), MARGIN);
+    let mut chart = Chart { body: String::new(), y: MARGIN };
     for (work, rows) in &outcome.works {
         for measure in Measure::all_of(work) {
             let shown = rows.iter().filter(|row| row.failure.is_none());
-            let bars: Vec<(Peer, f64)> =
-                shown.filter_map(|row| Some((row.peer, measure.spread(row)?.median))).collect();
-            let most = bars.iter().map(|(_, value)| *value).fold(0.0, f64::max);
-            let better = if measure.less_is_better { ", 짧을수록 좋음" } else { "" };
-            let title = format!("{} ({}{better})", work.title, measure.unit(work));
-            let _ = write!(body, r#"<text x="{MARGIN}" y="{:.1}" font-weight="bold">{title}</text>"#, y + 18.0);
-            y += TITLE - 8.0;
-            for (peer, value) in bars {
-                bar(&mut body, y, peer, value, value / most * LONGEST);
-                y += ROW;
-            }
-            y += 8.0;
+            let bar = |row: &Row| Some((row.peer.name(), row.peer == Peer::Sockstep, measure.spread(row)?.median));
+            let bars: Vec<_> = shown.filter_map(bar).collect();
+            chart.group(&work.title, &measure.unit(work), measure.less_is_better, &bars);
         }
     }
-    let height = y + MARGIN;
+    for pair in Pair::all_of(outcome) {
+        let bar = |(name, spread): (&str, Spread), ours| (name.to_string(), ours, spread.median);
+        chart.group(pair.title, pair.unit, pair.less_is_better, &[bar(pair.ours, true), bar(pair.other, false)]);
+    }
+    let (body, height) = (chart.body, chart.y + MARGIN);
     format!(
         r#"<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height:.1}" viewBox="0 0 {WIDTH} {height:.1}" lang="ko"><title>sockstep과 다른 서버의 성능</title><style>{STYLE}</style><rect class="ground" width="{WIDTH}" height="{height:.1}"/>{body}</svg>
 "#
     )
 }
 
-fn bar(out: &mut String, y: f64, peer: Peer, value: f64, length: f64) {
-    let class = if peer == Peer::Sockstep { "ours" } else { "bar" };
-    let (name, base) = (peer.name(), y + BAR - 2.0);
-    let _ = write!(
-        out,
-        r#"<text x="{:.1}" y="{base:.1}" text-anchor="end">{name}</text><rect class="{class}" x="{BARS}" y="{y:.1}" width="{length:.1}" height="{BAR}" rx="2"/><text class="muted" x="{:.1}" y="{base:.1}">{}</text>"#,
-        BARS - 8.0,
-        BARS + length + 6.0,
-        super::short(value)
-    );
+struct Chart {
+    body: String,
+    y: f64,
+}
+
+impl Chart {
+    /// A title, and a bar for each name: the longest for the most.
+    fn group(&mut self, title: &str, unit: &str, less_is_better: bool, bars: &[(String, bool, f64)]) {
+        let most = bars.iter().map(|(_, _, value)| *value).fold(0.0, f64::max);
+        let better = if less_is_better { ", 짧을수록 좋음" } else { "" };
+        let base = self.y + 18.0;
+        let _ =
+            write!(self.body, r#"<text x="{MARGIN}" y="{base:.1}" font-weight="bold">{title} ({unit}{better})</text>"#);
+        self.y += TITLE - 8.0;
+        for (name, ours, value) in bars {
+            self.bar(name, *ours, *value, value / most * LONGEST);
+        }
+        self.y += 8.0;
+    }
+
+    fn bar(&mut self, name: &str, ours: bool, value: f64, length: f64) {
+        let (class, y, base) = (if ours { "ours" } else { "bar" }, self.y, self.y + BAR - 2.0);
+        let _ = write!(
+            self.body,
+            r#"<text x="{:.1}" y="{base:.1}" text-anchor="end">{name}</text><rect class="{class}" x="{BARS}" y="{y:.1}" width="{length:.1}" height="{BAR}" rx="2"/><text class="muted" x="{:.1}" y="{base:.1}">{}</text>"#,
+            BARS - 8.0,
+            BARS + length + 6.0,
+            super::short(value)
+        );
+        self.y += ROW;
+    }
 }

@@ -82,12 +82,19 @@ impl Work {
         matches!(self.kind, Kind::Latency { .. })
     }
 
+    /// Measured together, round by round: for what the one saves of the other.
+    pub fn goes_with(&self, other: &Work) -> bool {
+        let is_handshake = |work: &Work| work.tls && matches!(work.kind, Kind::Connections { .. });
+        is_handshake(self) && is_handshake(other)
+    }
+
     pub fn suits(&self, peer: Peer) -> bool {
         let suits = match self.kind {
             Kind::Connections { resumed: true } => matches!(peer, Peer::Sockstep | Peer::Bare),
             // Once the connection stands, it is the same server twice.
-            Kind::Throughput | Kind::RoundTrips => peer != Peer::SocatNoDelay,
-            _ => true,
+            Kind::RoundTrips => peer != Peer::SocatNoDelay,
+            Kind::Throughput => !matches!(peer, Peer::SocatNoDelay | Peer::NoTrace),
+            _ => peer != Peer::NoTrace,
         };
         suits && peer.serves(self.serves, self.tls)
     }
