@@ -38,15 +38,16 @@ pub fn peek<'a>(fd: BorrowedFd<'_>, buf: &'a mut [u8]) -> nix::Result<&'a [u8]> 
 /// unix(7): what does not fit in `buf` is lost, and without MSG_TRUNC it is lost in silence. An
 /// empty packet cannot be told from the end, so nobody sends one.
 pub fn recv_packet<'a>(fd: BorrowedFd<'_>, buf: &'a mut [u8]) -> nix::Result<Packet<'a>> {
-    let flags = MsgFlags::MSG_TRUNC;
-    let length = restarting(|| {
-        gate(Call::Recv { fd, len: buf.len(), flags }, || {
-            let length = nix::sys::socket::recv(fd.as_raw_fd(), buf, flags)?;
-            Ok(Packet { bytes: &buf[..length.min(buf.len())], length })
-        })
-        .map(|packet| packet.length)
-    })?;
+    let length = restarting(|| recv_packet_once(fd, buf).map(|packet| packet.length))?;
     Ok(Packet { bytes: &buf[..length.min(buf.len())], length })
+}
+
+fn recv_packet_once<'a>(fd: BorrowedFd<'_>, buf: &'a mut [u8]) -> nix::Result<Packet<'a>> {
+    let flags = MsgFlags::MSG_TRUNC;
+    gate(Call::Recv { fd, len: buf.len(), flags }, move || {
+        let length = nix::sys::socket::recv(fd.as_raw_fd(), buf, flags)?;
+        Ok(Packet { bytes: &buf[..length.min(buf.len())], length })
+    })
 }
 
 #[inline]

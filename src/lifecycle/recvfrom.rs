@@ -28,7 +28,7 @@ pub fn recvfrom<'a>(fd: BorrowedFd<'_>, buf: &'a mut [u8]) -> nix::Result<Datagr
 }
 
 fn recvfrom_once<'a>(fd: BorrowedFd<'_>, buf: &'a mut [u8]) -> nix::Result<Datagram<'a>> {
-    gate(Call::Recvfrom { fd, len: buf.len() }, || {
+    gate(Call::Recvfrom { fd, len: buf.len() }, move || {
         let (n, from) = nix::sys::socket::recvfrom::<SockaddrStorage>(fd.as_raw_fd(), buf)?;
         let from = from.as_ref().and_then(socket_address).ok_or(Errno::EAFNOSUPPORT)?;
         Ok(Datagram { bytes: &buf[..n], from, info: None })

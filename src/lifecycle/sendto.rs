@@ -20,7 +20,7 @@ use crate::lesson::{Call, gate};
 pub fn sendto(fd: BorrowedFd<'_>, data: &[u8], to: &SocketAddr) -> nix::Result<usize> {
     let (raw, flags) = (fd.as_raw_fd(), MsgFlags::empty());
     restarting(|| {
-        gate(Call::Sendto { fd, data, to }, || match *to {
+        gate(Call::Sendto { fd, data, to }, move || match *to {
             SocketAddr::V4(to) => nix::sys::socket::sendto(raw, data, &SockaddrIn::from(to), flags),
             SocketAddr::V6(to) => nix::sys::socket::sendto(raw, data, &SockaddrIn6::from(to), flags),
         })

@@ -34,6 +34,9 @@ pub fn run(options: &Options) -> Result<bool> {
     let mut place = Place::make()?;
     place.no_trace = options.no_trace.clone();
     let (peers, missing) = peers(options)?;
+    if peers.is_empty() {
+        return failed("잴 수 있는 서버가 없습니다");
+    }
     if readme.is_some() {
         options.is_whole(&missing)?;
     }
@@ -43,23 +46,30 @@ pub fn run(options: &Options) -> Result<bool> {
     for together in works.chunk_by(Work::goes_with) {
         outcome.works.extend(in_turns(together, &peers, options, &place));
     }
-    let counts = options.no_trace.is_some() && options.wants("instructions") && peers.contains(&Peer::Sockstep);
-    if counts && !outcome.missing.contains(&PROGRAM) {
-        progress("명령어를 세는 중");
-        outcome.instructions = Some(Instructions::count(&place)?);
-        progress("");
-    }
-    if outcome.works.is_empty() && outcome.instructions.is_none() {
+    let mut right = outcome.works.iter().flat_map(|(_, rows)| rows).all(|row| row.failure.is_none());
+    let counts = options.no_trace.is_some() && options.wants("instructions");
+    if outcome.works.is_empty() && !counts {
         return failed(format!("그런 일은 없습니다: {}", options.works.join(",")));
+    }
+    if counts && peers.contains(&Peer::Sockstep) && !outcome.missing.contains(&PROGRAM) {
+        progress("명령어를 세는 중");
+        outcome.instructions = unless_failed("명령어", Instructions::count(&place), &mut right);
     }
     if readme.is_some() {
         let suits = |peer: &Peer| matches!(peer, Peer::Sockstep | Peer::Bare);
         let peers: Vec<Peer> = peers.into_iter().filter(suits).collect();
-        outcome.held = hold::hold_all(&peers, options.held, options.seconds, &place)?;
+        let held = hold::hold_all(&peers, options.held, options.seconds, &place);
+        outcome.held = unless_failed("동시 접속", held, &mut right).unwrap_or_default();
     }
-    let right = outcome.works.iter().flat_map(|(_, rows)| rows).all(|row| row.failure.is_none());
     report::all(&outcome, options, readme.filter(|_| right))?;
     Ok(right)
+}
+
+/// What has been measured before is not to be lost with it.
+fn unless_failed<T>(what: &str, result: Result<T>, right: &mut bool) -> Option<T> {
+    progress("");
+    *right &= result.is_ok();
+    result.map_err(|failure| eprintln!("{what}: {failure}")).ok()
 }
 
 /// Those that are asked for and are there; the programs that are not, each of which is named.
@@ -68,6 +78,9 @@ fn peers(options: &Options) -> Result<(Vec<Peer>, Vec<&'static str>)> {
         Some(fault) => vec![Peer::Wrong(fault)],
         None => Peer::chosen(&options.servers)?,
     };
+    if let Some(program) = options.no_trace.as_deref().filter(|program| !program.exists()) {
+        return failed(format!("{}: 없습니다. 먼저 `make no-trace`를 실행하십시오", program.display()));
+    }
     chosen.retain(|peer| *peer != Peer::NoTrace || options.no_trace.is_some());
     let (missing, peers): (Vec<Peer>, Vec<Peer>) = chosen.into_iter().partition(|peer| peer.is_missing());
     let mut missing: Vec<&'static str> = missing.into_iter().filter_map(Peer::program).collect();
