@@ -129,10 +129,12 @@ impl Talk {
             let mut fds = vec![PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
             fds.extend(signals.map(|signals| PollFd::new(signals.as_fd(), PollFlags::POLLIN)));
             fds.extend(reads.then(|| PollFd::new(stdin.as_fd(), PollFlags::POLLIN)));
-            lesson::remark(if reads {
-                "입력이나 데이터그램을 기다립니다 (poll)"
-            } else {
-                "서버의 답을 기다립니다 (poll)"
+            lesson::remark(|| {
+                if reads {
+                    "입력이나 데이터그램을 기다립니다 (poll)"
+                } else {
+                    "서버의 답을 기다립니다 (poll)"
+                }
             });
             let left = (self.owed > 0 && !step::is_on()).then(|| self.patience_ends.saturating_duration_since(now));
             wait(&mut fds, left).during("poll", self.server)?;

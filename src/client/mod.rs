@@ -146,7 +146,7 @@ fn secure<'fd>(
                     until = Instant::now() + A_YEAR;
                     continue;
                 }
-                lesson::remark("서버가 TLS 핸드셰이크에 답하기를 기다립니다 (poll)");
+                lesson::remark(|| "서버가 TLS 핸드셰이크에 답하기를 기다립니다 (poll)");
                 wait(&mut [PollFd::new(fd, event)], Some(left)).during("poll", peer)?;
             }
             Err(trouble) => return Err(failed(&stream, trouble)),

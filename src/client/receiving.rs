@@ -54,7 +54,7 @@ fn receive_some(shared: &Shared<'_>, buf: &mut [u8]) -> Result<Received, Trouble
         (transport.has_more(), transport.read_event())
     };
     if !more {
-        lesson::remark("서버가 데이터를 보내기를 기다립니다 (poll)");
+        lesson::remark(|| "서버가 데이터를 보내기를 기다립니다 (poll)");
         // [07.nolock]
         wait(&mut [PollFd::new(shared.fd, event)], None).map_err(Trouble::Errno)?;
     }

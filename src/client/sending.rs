@@ -56,7 +56,7 @@ impl<'a, 'fd> Sender<'a, 'fd> {
     fn send_input(&mut self) -> Result<(), Sent> {
         let mut buf = vec![0; BUFFER_BYTES];
         loop {
-            lesson::remark("보낼 글이 입력되기를 기다립니다 (poll)");
+            lesson::remark(|| "보낼 글이 입력되기를 기다립니다 (poll)");
             self.wait_for(stdin().as_fd(), PollFlags::POLLIN)?;
             match read_input(&mut buf) {
                 Ok(0) => return Ok(()),
@@ -98,7 +98,7 @@ impl<'a, 'fd> Sender<'a, 'fd> {
             };
             data = &data[sent..];
             if sent == 0 {
-                lesson::remark("송신 버퍼에 자리가 나기를 기다립니다 (poll)");
+                lesson::remark(|| "송신 버퍼에 자리가 나기를 기다립니다 (poll)");
                 self.wait_for(self.shared.fd, event)?;
             }
         }

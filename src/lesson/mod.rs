@@ -95,16 +95,18 @@ fn is_watched() -> bool {
 
 /// Whoever steps is told what the calls alone do not say: what a process goes to sleep for, what a trial is for.
 #[inline(always)]
-pub fn remark(what: &str) {
+pub fn remark(what: impl FnOnce() -> &'static str) {
     if is_watched() {
-        step::remark(what);
+        step::remark(what());
     }
 }
 
 /// In a forked child: it serves connection `id`, and is where the fork() has returned 0.
 pub fn become_child(id: u32) {
     who::serve(id);
-    watched::show_fork();
+    if is_watched() {
+        watched::show_fork();
+    }
 }
 
 /// Descriptors that the lesson needs and a child must keep.

@@ -66,7 +66,7 @@ pub fn pair() -> nix::Result<(ParentEnd, ChildEnd)> {
 
 /// Fails where the kernel does not take our longest packet: better at the start than in the middle.
 pub fn check_longest_packet() -> nix::Result<()> {
-    lesson::remark("가장 긴 중계 패킷을 커널이 받아 주는지 포트를 열기 전에 시험합니다");
+    lesson::remark(|| "가장 긴 중계 패킷을 커널이 받아 주는지 포트를 열기 전에 시험합니다");
     lesson::step::unasked(|| {
         let (parent, child) = pair()?;
         let sent = parent.send(&vec![0; RELAY_MAX_BYTES]);

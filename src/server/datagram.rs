@@ -97,7 +97,7 @@ impl<'a> Echo<'a> {
             let event = if self.pending.is_some() { PollFlags::POLLOUT } else { PollFlags::POLLIN };
             let (signals, socket) = (self.signals.as_fd(), self.socket.as_fd());
             let mut fds = [PollFd::new(signals, PollFlags::POLLIN), PollFd::new(socket, event)];
-            lesson::remark("데이터그램이나 시그널을 기다립니다 (poll)");
+            lesson::remark(|| "데이터그램이나 시그널을 기다립니다 (poll)");
             match poll(&mut fds, PollTimeout::NONE) {
                 Err(Errno::EINTR) => continue,
                 waited => waited.during("poll", self.local)?,

@@ -116,7 +116,7 @@ impl<'a> Parent<'a> {
     pub fn run(mut self) -> Result<()> {
         let mut events = [EpollEvent::empty(); EVENTS_A_ROUND];
         while self.stop_by.is_none() || !self.clients.is_empty() {
-            lesson::remark(self.awaited());
+            lesson::remark(|| self.awaited());
             let count = match self.epoll.wait(&mut events, self.timeout()) {
                 Ok(count) => count,
                 Err(Errno::EINTR) => continue,

@@ -79,7 +79,7 @@ impl Waiter {
         (relay, relay_events): (impl AsFd, PollFlags),
         until: Option<Instant>,
     ) -> nix::Result<Ready> {
-        lesson::remark(awaited(conn_events, relay_events));
+        lesson::remark(|| awaited(conn_events, relay_events));
         let mut fds = [PollFd::new(relay.as_fd(), relay_events), PollFd::new(conn, conn_events)];
         let count = if conn_events.is_empty() { 1 } else { 2 };
         self.sleep(&mut fds[..count], until)?;
