@@ -26,6 +26,7 @@ mod pem;
 mod rehearsal;
 mod trouble;
 
+use std::ffi::{c_int, c_void};
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
@@ -33,7 +34,7 @@ use std::os::fd::AsFd;
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 use openssl::error::ErrorStack;
-use openssl::ssl::{Ssl, SslContext, SslStream};
+use openssl::ssl::{Ssl, SslContext, SslRef, SslStream};
 use openssl::x509::verify::X509CheckFlags;
 
 pub use self::context::{Identity, client_context, context_trusting, server_context};
@@ -72,6 +73,18 @@ impl<F: AsFd> io::Write for Wire<F> {
 fn wire_error(errno: Errno) -> io::Error {
     let errno = if errno == Errno::ENOTCONN { Errno::ECONNRESET } else { errno };
     io::Error::from_raw_os_error(errno as i32)
+}
+
+/// Whether OpenSSL holds bytes of which poll() knows nothing: decrypted, or of a record that it has read in part or
+/// not yet looked at.
+#[allow(unsafe_code)] // The safe pending() counts the decrypted ones only.
+pub fn holds_bytes<F>(stream: &SslStream<Wire<F>>) -> bool {
+    unsafe extern "C" {
+        fn SSL_has_pending(ssl: *const c_void) -> c_int;
+    }
+    let ssl: *const SslRef = stream.ssl();
+    // SAFETY: a reference to SslRef is the pointer to a live SSL, and the call changes nothing.
+    unsafe { SSL_has_pending(ssl.cast()) == 1 }
 }
 
 /// One step of the handshake: `None` when it is done, an event to wait for when it is not.

@@ -11,8 +11,11 @@ use nix::sys::socket::Shutdown;
 use openssl::ssl::SslStream;
 
 use crate::lifecycle::{recv, send, shutdown};
-use crate::tls::{Trouble, Verdict, Wire, verdict};
+use crate::tls::{Trouble, Verdict, Wire, holds_bytes, verdict};
 use crate::traffic::Traffic;
+
+/// The most that one TLS record carries (RFC 8446 §5.1).
+const RECORD_BYTES: usize = 16 * 1024;
 
 /// What a read brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,8 +78,8 @@ impl<F: AsFd + Clone> Transport<F> {
         self.write_event
     }
 
-    /// True when the next read must not wait for poll(): TLS holds decrypted data until it has said
-    /// WANT_READ, and data may have come together with the last message of the handshake.
+    /// True when the next read must not wait for poll(), which sees the socket and not what OpenSSL has taken out of
+    /// it: the rest of what it has decrypted or read ahead, and what came together with the last message of the handshake.
     pub fn has_more(&self) -> bool {
         self.more
     }
@@ -107,7 +110,12 @@ impl<F: AsFd + Clone> Transport<F> {
         if let (Received::Data(n), Some(traffic)) = (received, self.traffic) {
             traffic.count_received(n);
         }
-        self.more = matches!(received, Received::Data(n) if self.tls.is_some() || n == buf.len());
+        self.more = match (received, &self.tls) {
+            (Received::Data(n), None) => n == buf.len(),
+            // Behind a full record there usually is another.
+            (Received::Data(n), Some(stream)) => n >= RECORD_BYTES || holds_bytes(stream),
+            _ => false,
+        };
         Ok(received)
     }
 

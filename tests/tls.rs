@@ -115,6 +115,34 @@ fn records_that_come_together_with_the_end_of_the_handshake_are_all_read() {
 }
 
 #[test]
+fn records_are_all_read_wherever_the_stream_is_cut() {
+    let server = tls_server(&["--mode", "echo"]);
+    let mut connector = SslConnector::builder(SslMethod::tls_client()).unwrap();
+    connector.set_ca_file(cert("ca.pem")).unwrap();
+    let corked = Corked(server.connect().stream, Vec::new());
+    let mut stream = connector.build().connect("localhost", corked).unwrap();
+    for short in [1, 5, 6, 22, 23] {
+        for record in ["one ", "two ", "three"] {
+            stream.write_all(record.as_bytes()).unwrap();
+        }
+        // The end of it comes later: whatever came before is answered, and then the rest.
+        let corked = stream.get_mut();
+        let rest = corked.1.split_off(corked.1.len() - short);
+        let mut back = [0; 13];
+        stream.read_exact(&mut back[..8]).unwrap();
+        stream.get_mut().1 = rest;
+        stream.read_exact(&mut back[8..]).unwrap();
+        assert_eq!(&back, b"one two three", "{short} bytes later");
+    }
+    // More than one read takes, and a last record that is small.
+    let much: Vec<u8> = (0..100_001_u32).map(|n| n as u8).collect();
+    stream.write_all(&much).unwrap();
+    let mut back = vec![0; much.len()];
+    stream.read_exact(&mut back).unwrap();
+    assert!(back == much);
+}
+
+#[test]
 fn renegotiation_is_refused() {
     let server = tls_server(RELAY);
     let mut pushy = Program::start(&mut s_client(&server, &["-tls1_2"]));

@@ -98,6 +98,11 @@ impl Hub {
         }
     }
 
+    /// True when something calls for a round of deliveries.
+    pub fn has_news(&self) -> bool {
+        self.news
+    }
+
     /// True once after anything that calls for a round of deliveries.
     pub fn take_news(&mut self) -> bool {
         std::mem::take(&mut self.news)

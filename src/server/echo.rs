@@ -29,9 +29,10 @@ pub fn serve(
     let buf = &mut room[..BUFFER_BYTES];
     let mut pending = 0..0; // the part of `buf` that the client is still to get back
     let mut reads = 0;
-    let mut last_moved = Instant::now();
+    let idle = setup.args.idle_timeout;
+    let next_idle_at = || (!idle.is_zero()).then(|| Instant::now() + idle); // where nobody waits, nobody asks the time
+    let mut idle_at = next_idle_at();
     loop {
-        let idle_at = (!setup.args.idle_timeout.is_zero()).then(|| last_moved + setup.args.idle_timeout);
         let (event, until) = match (pending.is_empty(), transport.has_more()) {
             (false, _) => (transport.write_event(), idle_at),
             (true, false) => (transport.read_event(), idle_at),
@@ -69,6 +70,6 @@ pub fn serve(
             Ok(n) => pending.start += n,
             Err(trouble) => return trouble.into(),
         }
-        last_moved = Instant::now();
+        idle_at = next_idle_at();
     }
 }
