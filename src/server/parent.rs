@@ -5,7 +5,6 @@
 //! - Manual: epoll(7), signalfd(2)
 
 use std::collections::BTreeMap;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -57,6 +56,8 @@ pub struct Parent<'a> {
     pub parted: Vec<Id>,
     /// A child's queue has room again: there may be packets to deliver.
     pub news: bool,
+    /// Until then the hub does not wait for others to speak as well.
+    pub brisk_until: Option<Instant>,
     /// Children that the hub has no room to hear.
     pub unheard: Vec<Id>,
     /// Children with a time to be gone by.
@@ -104,6 +105,7 @@ impl<'a> Parent<'a> {
             signals,
             parted: Vec::new(),
             news: false,
+            brisk_until: None,
             unheard: Vec::new(),
             kill_at: Vec::new(),
             stop_by: None,
@@ -125,13 +127,7 @@ impl<'a> Parent<'a> {
             };
             let now = Instant::now();
             self.hear(&events[..count], now)?;
-            if self.hub.has_news() {
-                // [10.gather] Whoever is about to speak may do so first: fewer and fuller packets, and each child wakes
-                // up once for all of it. On an idle machine it returns at once.
-                thread::yield_now();
-                let count = self.epoll.wait(&mut events, EpollTimeout::ZERO).unwrap_or(0);
-                self.hear(&events[..count], now)?;
-            }
+            self.gather(&mut events, now)?;
             self.deliver(now);
             self.keep_time(now);
             self.deliver(now); // who was cut off has made room, and news
@@ -142,7 +138,7 @@ impl<'a> Parent<'a> {
     }
 
     /// One turn for everybody who has something to say.
-    fn hear(&mut self, events: &[EpollEvent], now: Instant) -> Result<()> {
+    pub fn hear(&mut self, events: &[EpollEvent], now: Instant) -> Result<()> {
         for event in events {
             match event.data() {
                 LISTENER => self.admit(now)?,
