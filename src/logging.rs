@@ -159,5 +159,16 @@ mod tests {
                 prop_assert!(!text.chars().any(crate::text::is_control));
             }
         }
+
+        /// What is written down is one line of a child of ours, with nothing in it that a terminal would obey.
+        #[test]
+        fn almost_a_line_is_one_or_none(
+            text in "G?[0-9]?(sockstep(::[a-z]{0,4}|\\PC|\n|\x1b)?|other)? ?(\\PC|[\x00-\x1f\u{80}-\u{9f}\u{202e}\u{61c}]){0,40}",
+        ) {
+            if let Some((_, target, said)) = parse(text.as_bytes()) {
+                prop_assert!(target.starts_with("sockstep") && target.len() <= 100 * 4);
+                prop_assert!(![target, said].iter().any(|part| part.chars().any(crate::text::is_control)));
+            }
+        }
     }
 }
