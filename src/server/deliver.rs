@@ -11,7 +11,8 @@ use crate::error::describe;
 use crate::logging::{LOG_PACKET, write_down};
 use crate::relay::{FromPair, Id};
 
-/// A child that was cut off or dismissed has this long to tell its client, then it is killed.
+/// A child whose packets have ended, by its own will or the hub's, or that was dismissed has this long to tell its
+/// client, then it is killed.
 pub const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// What reading one packet came to.
@@ -115,6 +116,7 @@ impl Parent<'_> {
         }
         self.hub.leave(id, slow, now);
         self.parted.push(id);
+        self.kill_at.push((now + LAST_WORDS, id)); // a child that is not ours any more might stay for ever
         self.forget_thread(id);
     }
 
@@ -128,7 +130,6 @@ impl Parent<'_> {
                 client.runner = Runner::Over; // joining it now would mean to wait for its last words
             }
         }
-        self.kill_at.push((now + LAST_WORDS, id));
         self.part(id, true, now);
     }
 
