@@ -22,7 +22,7 @@ use log::{Level, LevelFilter, Record};
 use self::sink::{Form, form, hand_over_through};
 pub use self::sink::{Sink, divert, end_hand_over, give_to, open_file, open_syslog, reopen};
 use crate::lesson;
-use crate::text::{escaped, excerpt};
+use crate::text::{Harmless, escaped, excerpt};
 
 /// The kind byte of a packet with a line for the log.
 pub const LOG_PACKET: u8 = b'G';
@@ -80,8 +80,8 @@ fn bare_line(buf: &mut Formatter, record: &Record<'_>) -> std::io::Result<()> {
 fn terminal_line(buf: &mut Formatter, role: &str, record: &Record<'_>) -> std::io::Result<()> {
     let (time, level) = (buf.timestamp_millis(), record.level());
     match speaker() {
-        (0, pid) => writeln!(buf, "{time} {level:<5} [{role} {pid}] {}", record.args()),
-        (id, pid) => writeln!(buf, "{time} {level:<5} [c{id} {pid}] {}", record.args()),
+        (0, pid) => writeln!(buf, "{time} {level:<5} [{role} {pid}] {}", Harmless(record.args())),
+        (id, pid) => writeln!(buf, "{time} {level:<5} [c{id} {pid}] {}", Harmless(record.args())),
     }
 }
 
@@ -95,8 +95,8 @@ fn syslog_line(buf: &mut Formatter, record: &Record<'_>) -> std::io::Result<()> 
     };
     write!(buf, "<{}>sockstep[{}]: ", libc::LOG_DAEMON | severity, std::process::id())?;
     match speaker() {
-        (0, _) => write!(buf, "{}", record.args()),
-        (id, pid) => write!(buf, "[c{id} {pid}] {}", record.args()),
+        (0, _) => write!(buf, "{}", Harmless(record.args())),
+        (id, pid) => write!(buf, "[c{id} {pid}] {}", Harmless(record.args())),
     }
 }
 
