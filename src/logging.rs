@@ -117,15 +117,16 @@ fn speaker() -> (u32, i32) {
     (CONNECTION.load(Ordering::Relaxed), pid)
 }
 
-/// Writes a line down for the child of connection `id`. False when no child of ours would send this.
-pub fn write_down(packet: &[u8], id: u32, pid: i32) -> bool {
-    let Some((level, target, text)) = parse(packet) else { return false };
+/// Writes a line down for the child of connection `id`, and returns its level; `None` when no child of ours would
+/// send this.
+pub fn write_down(packet: &[u8], id: u32, pid: i32) -> Option<Level> {
+    let (level, target, text) = parse(packet)?;
     CONNECTION.store(id, Ordering::Relaxed);
     SPEAKER_PID.store(pid, Ordering::Relaxed);
     log::log!(target: target, level, "{text}");
     SPEAKER_PID.store(0, Ordering::Relaxed);
     CONNECTION.store(0, Ordering::Relaxed);
-    true
+    Some(level)
 }
 
 fn parse(packet: &[u8]) -> Option<(Level, &str, &str)> {

@@ -147,6 +147,18 @@ fn a_flood_of_noise_from_several_children_reaches_nobody() {
 }
 
 #[test]
+fn a_child_cannot_fill_the_log() {
+    let server = Server::start(&RELAY);
+    let Some((_victim, child, end)) = taken_over(&server) else { return };
+    eventually("its end", || say(&end, b"G3sockstep mine") == Err(Errno::EPIPE));
+    server.wait_for_log("(more lines for the log than a child has to say): killed");
+    eventually("the child's end", || !is_running(child));
+    let log = server.log();
+    assert!(log.lines().filter(|line| line.ends_with("] mine")).all(|line| line.contains(&format!("[c1 {child}] "))));
+    assert!(log.matches("] mine").count() < 110, "{}", log.len());
+}
+
+#[test]
 fn descriptors_that_a_child_sends_along_go_nowhere() {
     let server = Server::start(&RELAY);
     let mut witness = server.join();

@@ -8,7 +8,7 @@ use nix::sys::epoll::EpollFlags;
 use super::client::Runner;
 use super::parent::Parent;
 use crate::error::describe;
-use crate::logging::{LOG_PACKET, write_down};
+use crate::logging::LOG_PACKET;
 use crate::relay::{FromPair, Id};
 
 /// A child whose packets have ended, by its own will or the hub's, or that was dismissed has this long to tell its
@@ -72,11 +72,8 @@ impl Parent<'_> {
         let heard = match end.receive(&mut self.packet) {
             Ok(FromPair::Packet(packet)) if packet.length > packet.bytes.len() => Heard::Offence("packet too long"),
             Ok(FromPair::Packet(packet)) if packet.bytes.starts_with(&[LOG_PACKET]) => {
-                let pid = self.clients.get(&id).map_or(0, |client| client.pid.as_raw());
-                match write_down(packet.bytes, id, pid) {
-                    true => Heard::Packet,
-                    false => Heard::Offence("malformed line for the log"),
-                }
+                let written = self.clients.get_mut(&id).map_or(Ok(()), |client| client.write_down(id, packet.bytes));
+                written.map_or_else(|offence| Heard::Offence(offence.0), |()| Heard::Packet)
             }
             // Behind our goodbye nobody would hear it any more.
             Ok(FromPair::Packet(_)) if self.stop_by.is_some() || client.finished => Heard::Packet,
