@@ -22,7 +22,7 @@ use log::{Level, LevelFilter, Record};
 use self::sink::{Form, form, hand_over_through};
 pub use self::sink::{Sink, divert, end_hand_over, give_to, open_file, open_syslog, reopen};
 use crate::lesson;
-use crate::text::{escaped, excerpt};
+use crate::text::{Harmless, escaped, excerpt};
 
 /// The kind byte of a packet with a line for the log.
 pub const LOG_PACKET: u8 = b'G';
@@ -80,8 +80,8 @@ fn bare_line(buf: &mut Formatter, record: &Record<'_>) -> std::io::Result<()> {
 fn terminal_line(buf: &mut Formatter, role: &str, record: &Record<'_>) -> std::io::Result<()> {
     let (time, level) = (buf.timestamp_millis(), record.level());
     match speaker() {
-        (0, pid) => writeln!(buf, "{time} {level:<5} [{role} {pid}] {}", record.args()),
-        (id, pid) => writeln!(buf, "{time} {level:<5} [c{id} {pid}] {}", record.args()),
+        (0, pid) => writeln!(buf, "{time} {level:<5} [{role} {pid}] {}", Harmless(record.args())),
+        (id, pid) => writeln!(buf, "{time} {level:<5} [c{id} {pid}] {}", Harmless(record.args())),
     }
 }
 
@@ -95,8 +95,8 @@ fn syslog_line(buf: &mut Formatter, record: &Record<'_>) -> std::io::Result<()> 
     };
     write!(buf, "<{}>sockstep[{}]: ", libc::LOG_DAEMON | severity, std::process::id())?;
     match speaker() {
-        (0, _) => write!(buf, "{}", record.args()),
-        (id, pid) => write!(buf, "[c{id} {pid}] {}", record.args()),
+        (0, _) => write!(buf, "{}", Harmless(record.args())),
+        (id, pid) => write!(buf, "[c{id} {pid}] {}", Harmless(record.args())),
     }
 }
 
@@ -117,15 +117,16 @@ fn speaker() -> (u32, i32) {
     (CONNECTION.load(Ordering::Relaxed), pid)
 }
 
-/// Writes a line down for the child of connection `id`. False when no child of ours would send this.
-pub fn write_down(packet: &[u8], id: u32, pid: i32) -> bool {
-    let Some((level, target, text)) = parse(packet) else { return false };
+/// Writes a line down for the child of connection `id`, and returns its level; `None` when no child of ours would
+/// send this.
+pub fn write_down(packet: &[u8], id: u32, pid: i32) -> Option<Level> {
+    let (level, target, text) = parse(packet)?;
     CONNECTION.store(id, Ordering::Relaxed);
     SPEAKER_PID.store(pid, Ordering::Relaxed);
     log::log!(target: target, level, "{text}");
     SPEAKER_PID.store(0, Ordering::Relaxed);
     CONNECTION.store(0, Ordering::Relaxed);
-    true
+    Some(level)
 }
 
 fn parse(packet: &[u8]) -> Option<(Level, &str, &str)> {
@@ -157,6 +158,17 @@ mod tests {
             let packet = [&[LOG_PACKET][..], &bytes].concat();
             if let Some((_, _, text)) = parse(&packet) {
                 prop_assert!(!text.chars().any(crate::text::is_control));
+            }
+        }
+
+        /// What is written down is one line of a child of ours, with nothing in it that a terminal would obey.
+        #[test]
+        fn almost_a_line_is_one_or_none(
+            text in "G?[0-9]?(sockstep(::[a-z]{0,4}|\\PC|\n|\x1b)?|other)? ?(\\PC|[\x00-\x1f\u{80}-\u{9f}\u{202e}\u{61c}]){0,40}",
+        ) {
+            if let Some((_, target, said)) = parse(text.as_bytes()) {
+                prop_assert!(target.starts_with("sockstep") && target.len() <= 100 * 4);
+                prop_assert!(![target, said].iter().any(|part| part.chars().any(crate::text::is_control)));
             }
         }
     }

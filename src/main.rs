@@ -6,6 +6,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use sockstep::cli::{Cli, Command, explain};
+use sockstep::text::escaped;
 use sockstep::{check, client, daemon, demo, logging, server, signal, timeline};
 
 const FINE: u8 = 0;
@@ -42,7 +43,8 @@ fn main() -> ExitCode {
         Err(error) => {
             // [00.errno]
             // Which call failed, on what, with which errno; and what to try.
-            let _ = write!(std::io::stderr(), "{}", error.in_full());
+            let words: String = error.in_full().lines().map(|line| escaped(line) + "\n").collect();
+            let _ = write!(std::io::stderr(), "{words}");
             ExitCode::from(failed)
         }
     }

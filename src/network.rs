@@ -229,7 +229,15 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_a_network_or_is_refused(text: String) {
+        fn any_table_of_the_kernels_is_read_without_harm(
+            table in "((\\|-- )?[0-9a-f.: /]{0,40}( host LOCAL)?\n|\\PC{0,20}\n){0,8}",
+        ) {
+            let (v4, v6) = (v4_addresses(&table), v6_addresses(&table));
+            prop_assert!(v4.len() + v6.len() <= table.lines().count());
+        }
+
+        #[test]
+        fn any_text_is_a_network_or_is_refused(text in "\\PC{0,24}|[0-9a-f.:]{0,20}/?[0-9+-]{0,4}") {
             if let Ok(found) = text.parse::<Network>() {
                 prop_assert_eq!(network(&found.to_string()), found);
             }

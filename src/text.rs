@@ -1,11 +1,17 @@
 //! Text from strangers: what may reach a terminal or a log, and how wide it stands there.
 
+use std::fmt::{self, Write};
+
 /// Longest excerpt of foreign text in a log line, in characters.
 const EXCERPT_CHARS: usize = 100;
 
-/// True for characters that can drive a terminal: C0 but tab, DEL, C1, and the bidi overrides.
+/// True for characters that drive a terminal, end a line, or say in which order others stand: C0 but tab, DEL, C1;
+/// U+2028 and U+2029; every bidi control (UAX #9 §2) and what was deprecated beside them.
+///
+/// What has no width and moves nothing is text: emoji are put together with U+200D and U+FE0F, and Hangul has fillers.
 pub fn is_control(c: char) -> bool {
-    matches!(c, '\0'..='\x08' | '\n'..='\x1f' | '\x7f'..='\u{9f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    matches!(c, '\0'..='\x08' | '\n'..='\x1f' | '\x7f'..='\u{9f}' | '\u{61c}' | '\u{200e}' | '\u{200f}'
+        | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{206f}')
 }
 
 /// Appends `text` with every control character made visible: ESC as `^[`, U+009B as `\u{9b}`.
@@ -17,6 +23,7 @@ pub fn escape_into(text: &str, out: &mut String) {
             c if !is_control(c) => out.push(c),
             '\x7f' => out.push_str("^?"),
             '\0'..='\x1f' => out.extend(['^', char::from(c as u8 + b'@')]),
+            '\u{61c}' => out.push_str("\\u061c"), // two bytes: with braces it would be seven
             c => out.extend(c.escape_unicode()),
         }
     }
@@ -26,6 +33,24 @@ pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     escape_into(text, &mut out);
     out
+}
+
+/// Anything that can be written, with every control character of it made visible: for a line of a log, whatever
+/// has found its way into it.
+pub struct Harmless<T>(pub T);
+
+impl<T: fmt::Display> fmt::Display for Harmless<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(Escaping(f), "{}", self.0)
+    }
+}
+
+struct Escaping<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+impl Write for Escaping<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if text.chars().any(is_control) { self.0.write_str(&escaped(text)) } else { self.0.write_str(text) }
+    }
 }
 
 /// Foreign bytes for a log line: escaped, and cut at 100 characters.
@@ -62,6 +87,26 @@ mod tests {
     #[test]
     fn controls_become_visible_and_text_stays() {
         assert_eq!(escaped("안녕\t\x1b[31m\u{9b}\u{202e}\x7f 😀"), "안녕\t^[[31m\\u{9b}\\u{202e}^? 😀");
+        assert_eq!(escaped("a\u{61c}\u{200f}\u{2028}\u{206a}b"), "a\\u061c\\u{200f}\\u{2028}\\u{206a}b");
+    }
+
+    #[test]
+    fn what_emoji_and_hangul_are_made_of_is_text() {
+        for text in [
+            "👩\u{200d}💻",
+            "❤\u{fe0f}",
+            "🏴\u{e0067}\u{e0062}\u{e007f}",
+            "\u{1112}\u{1161}\u{11ab}",
+            "\u{115f}\u{1160}\u{3164}",
+        ] {
+            assert_eq!(escaped(text), text);
+        }
+    }
+
+    #[test]
+    fn what_is_written_in_pieces_is_harmless_as_well() {
+        let pieces = format_args!("a{}\x1b{:?}{}", "\u{9b}", "\u{202e}", 'b').to_string();
+        assert_eq!(Harmless(pieces).to_string(), r#"a\u{9b}^["\u{202e}"b"#);
     }
 
     #[test]

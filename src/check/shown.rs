@@ -69,9 +69,7 @@ fn character(c: char, out: &mut String) {
             let _ = write!(out, "\\x{:02x}", u32::from(c));
         }
         // Also what has no width or moves others: a report must show that it came.
-        c if is_control(c)
-            || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{feff}') =>
-        {
+        c if is_control(c) || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200d}' | '\u{feff}') => {
             out.extend(c.escape_unicode());
         }
         c => out.push(c),

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::text::is_control;
+
 /// `HOST:PORT` to connect to; the host may be a name, an IPv4 address or an IPv6 one in brackets.
 #[derive(Clone, Debug)]
 pub struct Target {
@@ -64,7 +66,7 @@ pub fn parse_case_seconds(text: &str) -> Result<Duration, String> {
 }
 
 pub fn parse_name(text: &str) -> Result<String, String> {
-    if text.is_empty() || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+    if text.is_empty() || text.chars().any(|c| is_control(c) || c.is_whitespace()) {
         return Err("이름은 비워 둘 수 없고, 공백이나 제어 문자를 쓸 수 없습니다".into());
     }
     Ok(text.to_string())
@@ -73,6 +75,7 @@ pub fn parse_name(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn a_target_is_a_host_and_a_port() {
@@ -92,5 +95,33 @@ mod tests {
             assert!(parse_seconds(bad).is_err(), "{bad}");
         }
         assert!(parse_positive_seconds("0").is_err());
+    }
+
+    #[test]
+    fn a_name_is_one_visible_word() {
+        assert_eq!(parse_name("철수"), Ok("철수".into()));
+        for bad in ["", "a b", "a\n/quit", "a\u{85}", "a\u{2028}b", "\u{202e}a", "a\x1b[2J"] {
+            assert!(parse_name(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_argument_is_a_value_or_is_refused(text in "\\PC{0,24}|[0-9.:eE+-]{0,24}|\\[?[a-z0-9:.]{0,12}\\]?:?[0-9+-]{0,6}") {
+            if let Ok(target) = text.parse::<Target>() {
+                prop_assert!(target.port != 0 && !target.host.contains(['[', ']']));
+                let again: Target = target.to_string().parse().unwrap();
+                prop_assert_eq!((again.host, again.port), (target.host, target.port));
+            }
+            if let Ok(listen) = parse_listen(&text) {
+                prop_assert_eq!(parse_listen(&listen.to_string()), Ok(listen));
+            }
+            for seconds in [parse_seconds(&text), parse_positive_seconds(&text), parse_case_seconds(&text)] {
+                prop_assert!(seconds.is_err() || seconds.is_ok_and(|time| time <= Duration::from_secs(86_400 * 365)));
+            }
+            if let Ok(name) = parse_name(&text) {
+                prop_assert!(!name.contains(['\n', '\r', ' ']));
+            }
+        }
     }
 }

@@ -22,8 +22,9 @@ use nix::sys::socket::{SockFlag, SockType};
 
 use super::editor::Typed;
 use super::lines::Lines;
+use super::output::Output;
 use super::terminal::Screen;
-use super::{addresses, happened, nowhere, print, say, take_terminal, wait};
+use super::{addresses, happened, nowhere, say, take_terminal, wait};
 use crate::cli::Target;
 use crate::error::{During, Error, Result, describe, errno_of};
 use crate::lesson::{self, step};
@@ -42,6 +43,8 @@ struct Talk {
     /// Further addresses of the same host: the next one is tried while none has answered.
     others: IntoIter<SocketAddr>,
     terminal: Option<Screen>,
+    /// Where there is no `terminal`.
+    output: Output,
     buf: Vec<u8>,
     /// What was sent last, kept for the next address.
     last: Vec<u8>,
@@ -59,8 +62,10 @@ pub fn talk(target: &Target) -> Result<()> {
     let (terminal, signals) = take_terminal(&format!(
         "{server}에 UDP로 보냅니다. 한 줄을 쓰고 Enter를 누르면 데이터그램 하나를 보냅니다. 끝내려면 Ctrl-D를 누르십시오."
     ))?;
-    let (buf, last, patience_ends) = (vec![0; BUFFER_BYTES], Vec::new(), Instant::now());
-    let mut talk = Talk { socket, server, others, terminal, buf, last, sent: 0, answered: 0, owed: 0, patience_ends };
+    let (output, patience_ends) = (Output::open(), Instant::now());
+    let (buf, last) = (vec![0; BUFFER_BYTES], Vec::new());
+    let mut talk =
+        Talk { socket, server, others, terminal, output, buf, last, sent: 0, answered: 0, owed: 0, patience_ends };
     let end = talk.run(signals.as_ref());
     let Talk { socket, server, terminal, sent, answered, .. } = talk;
     drop(terminal); // it is as it was before we speak or die
@@ -222,7 +227,7 @@ impl Talk {
         (self.answered, self.owed) = (self.answered + 1, self.owed.saturating_sub(1));
         let shown = match &self.terminal {
             Some(terminal) => terminal.lock().show_datagram(datagram),
-            None => print(&[datagram, b"\n"].concat()),
+            None => self.output.print_datagram(datagram),
         };
         shown.map_err(|error| errno_of(&error)).during("write", "stdout")
     }

@@ -1,6 +1,6 @@
 //! The line that is being typed. It knows keys and columns, and no terminal.
 
-use crate::text::width;
+use crate::text::{is_control, width};
 
 /// What typing came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,8 +75,13 @@ impl Editor {
             used += width(*c);
             used <= columns
         };
-        let shown: Vec<char> =
-            self.line.chars().rev().map(|c| if c == '\t' { ' ' } else { c }).take_while(fits).collect();
+        // A paste may bring what drives a terminal: it is sent as it is, and shown as no character.
+        let visible = |c: char| match c {
+            '\t' => ' ',
+            c if is_control(c) => char::REPLACEMENT_CHARACTER,
+            c => c,
+        };
+        let shown: Vec<char> = self.line.chars().rev().map(visible).take_while(fits).collect();
         shown.into_iter().rev().collect()
     }
 }
@@ -84,6 +89,7 @@ impl Editor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn type_all(keys: &[u8]) -> (Editor, Vec<Typed>) {
         let mut editor = Editor::default();
@@ -120,5 +126,29 @@ mod tests {
         assert_eq!(editor.shown(80), "abc가나");
         assert_eq!(editor.shown(5), "c가나");
         assert_eq!(editor.shown(3), "나");
+    }
+
+    #[test]
+    fn a_pasted_control_character_is_sent_and_not_shown() {
+        let (mut editor, _) = type_all("a\u{9b}2J\u{202e}b".as_bytes());
+        assert_eq!(editor.shown(80), "a\u{fffd}2J\u{fffd}b");
+        assert_eq!(editor.take(b'\n'), Some(Typed::Line("a\u{9b}2J\u{202e}b\n".into())));
+    }
+
+    proptest! {
+        /// A paste brings more than a keyboard has: it is edited, fits, and does not drive the terminal.
+        #[test]
+        fn any_keys_make_lines_that_can_be_shown(
+            keys in prop::collection::vec(prop_oneof![any::<u8>(), 0x20..0x7f_u8, 0x80..=0xc2_u8], 0..80), paste: String, columns in 0..60_usize,
+        ) {
+            let (editor, typed) = type_all(&[keys, paste.into_bytes()].concat());
+            let shown = editor.shown(columns);
+            prop_assert!(!shown.chars().any(is_control), "{:?}", shown);
+            prop_assert!(shown.chars().map(width).sum::<usize>() <= columns);
+            prop_assert!(editor.partial.len() < 4);
+            for line in typed {
+                prop_assert!(line == Typed::End || matches!(line, Typed::Line(line) if line.find('\n') == Some(line.len() - 1)));
+            }
+        }
     }
 }

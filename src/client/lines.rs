@@ -51,6 +51,7 @@ impl Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     /// All lines of `input`, read in pieces of `piece` bytes.
     fn lines(input: &[u8], piece: usize) -> Vec<Vec<u8>> {
@@ -83,6 +84,19 @@ mod tests {
             assert_eq!(lines.iter().map(Vec::len).sum::<usize>(), 3 * LINE_BYTES + 5, "{piece}");
             assert!(lines.iter().all(|line| line.len() <= LINE_BYTES), "{piece}");
             assert_eq!(lines.last().unwrap(), b"short", "{piece}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_cut_at_their_newlines(
+            input in prop::collection::vec(prop_oneof![Just(b'\n'), any::<u8>()], 0..100), piece in 1..50_usize,
+        ) {
+            let mut expected: Vec<&[u8]> = input.split(|byte| *byte == b'\n').collect();
+            if expected.last().is_some_and(|last| last.is_empty()) {
+                expected.pop();
+            }
+            prop_assert_eq!(lines(&input, piece), expected);
         }
     }
 }

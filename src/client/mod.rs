@@ -7,12 +7,14 @@
 //! receiving.rs  from recv() to the screen
 //! datagram.rs   --udp: sendto() and recvfrom() in one poll() loop; lines.rs cuts its input
 //! editor.rs     the line that is being typed at a terminal
+//! output.rs     standard output where nobody types: as it is, but harmless for a terminal
 //! terminal.rs   the terminal itself, and a screen that incoming lines do not tear
 //! ```
 
 mod datagram;
 mod editor;
 mod lines;
+mod output;
 mod receiving;
 mod sending;
 mod talk;
@@ -188,13 +190,6 @@ fn take_terminal(greeting: &str) -> Result<(Option<Screen>, Option<Watch>)> {
     lesson::step::can_be_stopped();
     let screen = Screen::open().during("tcsetattr", "stdin")?;
     Ok((Some(screen), Some(signals)))
-}
-
-/// Bytes of the conversation, to whoever reads our standard output.
-fn print(bytes: &[u8]) -> std::io::Result<()> {
-    let mut out = stdout().lock();
-    out.write_all(bytes)?;
-    out.flush()
 }
 
 /// A word to the person at the keyboard. It goes to standard error: standard output is the conversation.

@@ -4,8 +4,9 @@ use std::os::fd::OwnedFd;
 
 use nix::poll::PollFd;
 
+use super::output::Output;
 use super::talk::{Heard, Shared};
-use super::{print, wait};
+use super::wait;
 use crate::error::errno_of;
 use crate::lesson;
 use crate::tls::Trouble;
@@ -18,7 +19,7 @@ const TLS_RECORDS: [[u8; 2]; 2] = [[0x15, 0x03], [0x16, 0x03]];
 /// Lives as long as the connection. `_running` closes when it ends: that is how the sender learns of it.
 pub fn receive(shared: &Shared<'_>, _running: OwnedFd) -> Heard {
     let mut buf = vec![0; BUFFER_BYTES];
-    let (mut first, mut refused) = (true, false);
+    let (mut first, mut refused, mut output) = (true, false, Output::open());
     let heard = loop {
         match receive_some(shared, &mut buf) {
             Ok(Received::Data(n)) => {
@@ -31,7 +32,7 @@ pub fn receive(shared: &Shared<'_>, _running: OwnedFd) -> Heard {
                 if first && TLS_RECORDS.iter().any(|start| buf[..n].starts_with(start)) {
                     break Heard::TlsRecord;
                 }
-                if let Err(error) = show(shared, &buf[..n]) {
+                if let Err(error) = show(shared, &mut output, &buf[..n]) {
                     break Heard::OutputFailed(errno_of(&error));
                 }
             }
@@ -44,6 +45,7 @@ pub fn receive(shared: &Shared<'_>, _running: OwnedFd) -> Heard {
     if let Some(mut terminal) = shared.terminal() {
         terminal.show_rest();
     }
+    let _ = output.finish(); // who does not read any more misses nothing of it
     heard
 }
 
@@ -61,9 +63,9 @@ fn receive_some(shared: &Shared<'_>, buf: &mut [u8]) -> Result<Received, Trouble
     shared.transport().receive(buf)
 }
 
-fn show(shared: &Shared<'_>, bytes: &[u8]) -> std::io::Result<()> {
+fn show(shared: &Shared<'_>, output: &mut Output, bytes: &[u8]) -> std::io::Result<()> {
     match shared.terminal() {
         Some(mut terminal) => terminal.show(bytes),
-        None => print(bytes),
+        None => output.print(bytes),
     }
 }

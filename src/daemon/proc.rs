@@ -171,6 +171,7 @@ fn parse_ip(hex: &str) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn a_name_with_parentheses_does_not_move_the_values() {
@@ -199,5 +200,21 @@ mod tests {
                   00000000:00000000 00:00000000 00000000     0        0 7 1";
         assert_eq!(row(v6, "0A"), Some(("[::1]:7000".into(), 7)));
         assert_eq!(row("garbage", "0A"), None);
+    }
+
+    proptest! {
+        /// A process may call itself what it likes.
+        #[test]
+        fn whatever_a_process_is_called_its_values_are_found(name in "(\\PC|[() \n]){0,16}", ppid: i32, start_ticks: u64) {
+            let behind: Vec<String> = (5..=52).map(|n| if n == 22 { start_ticks.to_string() } else { n.to_string() }).collect();
+            let stat = parse_stat(&format!("4121 ({name}) S {ppid} {}\n", behind.join(" ")));
+            prop_assert_eq!(stat, Some(Stat { ppid, session: 6, tty_nr: 7, start_ticks }));
+        }
+
+        #[test]
+        fn any_text_is_a_row_or_none(line in "\\PC{0,60}|( ?[0-9A-Fa-f:+가]{0,33}){0,12}", tty_nr: i32) {
+            let _ = (parse_stat(&line), parse_row(&line, "TCP", "0A"), parse_ip(&line));
+            let _ = Stat { ppid: 0, session: 0, tty_nr, start_ticks: 0 }.terminal();
+        }
     }
 }

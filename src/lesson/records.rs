@@ -207,6 +207,13 @@ mod tests {
         [&[kind, 3, 3, (body.len() >> 8) as u8, body.len() as u8], body].concat()
     }
 
+    /// How many of the bytes that went through a call a note is about: the last number in it. The header of a
+    /// record that came before the rest of it has been told already.
+    fn here(note: &str) -> usize {
+        let digits = |word: &str| word.trim_end_matches(')').parse().unwrap_or_else(|_| panic!("{note}"));
+        digits(note.rsplit(' ').next().unwrap_or_default())
+    }
+
     fn hello(kind: u8) -> Vec<u8> {
         [&[kind, 0, 2, 0][..], &[0; 512]].concat()
     }
@@ -256,7 +263,25 @@ mod tests {
         fn any_bytes_in_any_pieces_are_told(pieces: Vec<Vec<u8>>) {
             let mut stream = Stream::default();
             for piece in pieces {
-                prop_assert_eq!(stream.take(&piece).is_empty(), piece.is_empty());
+                let notes = stream.take(&piece);
+                prop_assert_eq!(notes.is_empty(), piece.is_empty());
+                prop_assert!(notes.len() <= RECORDS_NAMED + 1 && notes.join(" + ").len() < 4096);
+                prop_assert!(stream.head.len() < HEADER && stream.rest <= usize::from(u16::MAX));
+            }
+        }
+
+        /// Wherever a stream of records is cut, each byte is told once, and behind the last one nothing is missing.
+        #[test]
+        fn records_cut_anywhere_are_told_to_the_last_byte(
+            records in prop::collection::vec((18..26_u8, prop::collection::vec(any::<u8>(), 0..60)), 1..8), size in 1..40_usize,
+        ) {
+            let bytes: Vec<u8> = records.iter().flat_map(|(kind, body)| record(*kind, body)).collect();
+            let (mut whole, mut cut) = (Stream::default(), Stream::default());
+            prop_assert_eq!(whole.take(&bytes).len(), records.len());
+            let told: usize = bytes.chunks(size).flat_map(|piece| cut.take(piece)).map(|note| here(&note)).sum();
+            prop_assert_eq!(told, bytes.len());
+            for stream in [whole, cut] {
+                prop_assert!(stream.head.is_empty() && stream.rest == 0);
             }
         }
     }

@@ -88,7 +88,7 @@ pub fn quoted(data: &[u8]) -> String {
                 '\n' => out.push_str("\\n"),
                 '\r' => out.push_str("\\r"),
                 '\t' => out.push_str("\\t"),
-                c if ends_a_line(c) || crate::text::is_control(c) || (is_secret && !c.is_ascii()) => {
+                c if crate::text::is_control(c) || (is_secret && !c.is_ascii()) => {
                     octal(c.to_string().as_bytes(), data.get(shown), &mut out)
                 }
                 c => out.push(c),
@@ -107,11 +107,6 @@ pub fn quoted(data: &[u8]) -> String {
     out
 }
 
-/// Line and paragraph separator: harmless at a terminal, but a line of the trace is one line for every reader.
-fn ends_a_line(c: char) -> bool {
-    matches!(c, '\u{2028}' | '\u{2029}')
-}
-
 /// `\1`, and `\001` where a digit follows that would be read as part of it.
 fn octal(bytes: &[u8], next: Option<&u8>, out: &mut String) {
     for (n, byte) in bytes.iter().enumerate() {
@@ -128,7 +123,9 @@ mod tests {
     #[test]
     fn received_text_is_shown_as_text_and_the_rest_as_octal() {
         assert_eq!(quoted("안녕\n".as_bytes()), "\"안녕\\n\"");
+        // A line of the trace is one line for every reader, and its characters stand in their order.
         assert_eq!(quoted("가\u{2028}나\u{2029}".as_bytes()), r#""가\342\200\250나\342\200\251""#);
+        assert_eq!(quoted("가\u{202e}나\u{61c}".as_bytes()), r#""가\342\200\256나\330\234""#);
         assert_eq!(quoted(b"\xff\x1b\"\\"), r#""\377\33\"\\""#);
         assert_eq!(quoted("\u{17}\u{3}\u{3}가".as_bytes()), r#""\27\3\3\352\260\200""#); // a TLS record
         assert_eq!(quoted(b"\x01\x002\x028\xff7"), r#""\1\0002\28\3777""#); // as strace writes it

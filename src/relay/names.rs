@@ -112,6 +112,8 @@ pub fn check(name: &str) -> Result<(), &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::{is_control, width};
+    use proptest::prelude::*;
 
     #[test]
     fn a_name_belongs_to_one_person() {
@@ -177,6 +179,18 @@ mod tests {
         }
         for good in ["손님1", "김철수", "kim_2-b", &"가".repeat(20)] {
             assert_eq!(names.claim(1, good, 1, Instant::now()), Ok(()), "{good}");
+        }
+    }
+
+    proptest! {
+        /// A name stands in front of a line: nothing in it may end that, hide, or look like the brackets around it.
+        #[test]
+        fn a_name_that_passes_is_short_and_visible(name in "[\\[\\]→ *!a-z가-힣ㄱ-ㅣ\u{200b}\u{3164}\u{202e}\x1b\n_-]{0,22}|\\PC{0,22}") {
+            if check(&name).is_ok() {
+                prop_assert!(name.len() <= NAME_MAX_CHARS * 3);
+                prop_assert!(name.chars().all(|c| !is_control(c) && !c.is_whitespace() && width(c) > 0));
+                prop_assert!(!name.contains(['[', ']', '→', '*', '!', '/', ',']) && !name.starts_with(GUEST));
+            }
         }
     }
 }

@@ -10,8 +10,12 @@ use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 
 use super::ending::Ending;
-use crate::relay::ParentEnd;
+use crate::logging::write_down;
+use crate::relay::{Id, Offence, ParentEnd};
 use crate::traffic::Traffic;
+
+/// At info and above a child of ours has a handful of lines to say in its life. Whoever says more fills the disk.
+const MOST_LINES: u32 = 100;
 
 /// Who serves the connection.
 pub enum Runner {
@@ -38,6 +42,8 @@ pub struct Client {
     pub unheard: bool,
     /// Has been told that no more packets come.
     pub finished: bool,
+    /// Lines for the log at info and above that its child has handed over.
+    lines: u32,
     /// epoll knows of the relay end.
     pub watched: bool,
 }
@@ -61,6 +67,7 @@ impl Client {
             full: false,
             unheard: false,
             finished: false,
+            lines: 0,
             watched: false,
         }
     }
@@ -76,6 +83,13 @@ impl Client {
     /// The child process, which has not been waited for: its pid cannot be another's yet.
     pub fn process(&self) -> Option<Pid> {
         if let Runner::Process(pid) = self.runner { Some(pid) } else { None }
+    }
+
+    /// Writes a line down that its child has handed over.
+    pub fn write_down(&mut self, id: Id, packet: &[u8]) -> Result<(), Offence> {
+        let level = write_down(packet, id, self.pid.as_raw()).ok_or(Offence("malformed line for the log"))?;
+        self.lines += u32::from(level <= log::Level::Info);
+        if self.lines > MOST_LINES { Err(Offence("more lines for the log than a child has to say")) } else { Ok(()) }
     }
 
     pub fn kill(&self) {

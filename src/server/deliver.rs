@@ -9,10 +9,11 @@ use nix::sys::epoll::{EpollEvent, EpollFlags, EpollTimeout};
 use super::client::Runner;
 use super::parent::Parent;
 use crate::error::{Result, describe};
-use crate::logging::{LOG_PACKET, write_down};
+use crate::logging::LOG_PACKET;
 use crate::relay::{FromPair, Id};
 
-/// A child that was cut off or dismissed has this long to tell its client, then it is killed.
+/// A child whose packets have ended, by its own will or the hub's, or that was dismissed has this long to tell its
+/// client, then it is killed.
 pub const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// All children that are about to speak have done so within this time, and that much for each.
@@ -78,11 +79,8 @@ impl Parent<'_> {
         let heard = match end.receive(&mut self.packet) {
             Ok(FromPair::Packet(packet)) if packet.length > packet.bytes.len() => Heard::Offence("packet too long"),
             Ok(FromPair::Packet(packet)) if packet.bytes.starts_with(&[LOG_PACKET]) => {
-                let pid = self.clients.get(&id).map_or(0, |client| client.pid.as_raw());
-                match write_down(packet.bytes, id, pid) {
-                    true => Heard::Packet,
-                    false => Heard::Offence("malformed line for the log"),
-                }
+                let written = self.clients.get_mut(&id).map_or(Ok(()), |client| client.write_down(id, packet.bytes));
+                written.map_or_else(|offence| Heard::Offence(offence.0), |()| Heard::Packet)
             }
             // Behind our goodbye nobody would hear it any more.
             Ok(FromPair::Packet(_)) if self.stop_by.is_some() || client.finished => Heard::Packet,
@@ -122,6 +120,7 @@ impl Parent<'_> {
         }
         self.hub.leave(id, slow, now);
         self.parted.push(id);
+        self.kill_at.push((now + LAST_WORDS, id)); // a child that is not ours any more might stay for ever
         self.forget_thread(id);
     }
 
@@ -135,7 +134,6 @@ impl Parent<'_> {
                 client.runner = Runner::Over; // joining it now would mean to wait for its last words
             }
         }
-        self.kill_at.push((now + LAST_WORDS, id));
         self.part(id, true, now);
     }
 

@@ -116,5 +116,19 @@ mod tests {
             let whole = lines_of(std::iter::once(&stream[..]), max);
             prop_assert_eq!(lines_of(stream.chunks(size), max), whole);
         }
+
+        /// Whatever the bytes are: as many lines as there are newlines, each judged by itself.
+        #[test]
+        fn any_bytes_are_cut_at_their_newlines(
+            stream in prop::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), Just(0xec), any::<u8>()], 0..120),
+            size in 1usize..9, max in 1usize..12,
+        ) {
+            let mut lines: Vec<&[u8]> = stream.split(|byte| *byte == b'\n').collect();
+            if lines.last().is_some_and(|last| last.is_empty()) {
+                lines.pop(); // nothing stands behind the last newline
+            }
+            let judged: Vec<_> = lines.into_iter().map(|line| format!("{:?}", judge(line, max))).collect();
+            prop_assert_eq!(lines_of(stream.chunks(size), max), judged);
+        }
     }
 }

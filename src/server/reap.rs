@@ -56,6 +56,7 @@ impl Parent<'_> {
 
     fn forget(&mut self, id: Id) -> Option<Client> {
         let client = self.clients.remove(&id)?;
+        self.kill_at.retain(|(_, late)| *late != id);
         self.places.give_back(client.traffic);
         Some(client)
     }

@@ -71,7 +71,15 @@ impl Uplink {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::super::command::obey;
+    use super::super::lines::Lines;
+    use super::super::outgoing::Outgoing;
     use super::*;
+    use crate::relay::{Hub, Rules, frames};
+    use crate::text::are_clean_lines;
+    use proptest::prelude::*;
 
     #[test]
     fn lines_that_came_together_go_together_and_requests_keep_their_place() {
@@ -101,5 +109,51 @@ mod tests {
             newlines += count;
         }
         assert_eq!(newlines, 5004);
+    }
+
+    /// What a client may send: commands and parts of them, lines, what is no text, what is long.
+    fn piece() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            4 => "(/name |/to |/who|/help|/quit|//|/|손님1|손님2| |\t|\r)".prop_map(String::into_bytes),
+            4 => Just(b"\n".to_vec()),
+            3 => "\\PC{0,30}".prop_map(String::into_bytes),
+            2 => any::<String>().prop_map(String::into_bytes),
+            2 => any::<Vec<u8>>(),
+            1 => ("[\u{9b}\u{61c}\u{202e}\x1b가]", 0..40_000_usize).prop_map(|(c, n)| c.repeat(n).into_bytes()),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        /// The hub kills a child that breaks its rules: no client can make its own child do that, and what the
+        /// others, and he himself, get to see of it are lines without a control character.
+        #[test]
+        fn whatever_a_client_sends_its_child_keeps_the_rules(
+            pieces in prop::collection::vec(piece(), 0..60), max in prop_oneof![1..300_usize, Just(65_536)],
+        ) {
+            let rules = Rules { slow_timeout: Duration::from_secs(2), certified: false, keys_logged: false };
+            let (mut hub, now) = (Hub::new(rules), Instant::now());
+            hub.receive(2, &ToHub::Join(None).encode(), now).unwrap();
+            let (mut lines, mut up, mut out) = (Lines::new(max), Uplink::joining(None), Outgoing::default());
+            for piece in pieces {
+                lines.feed(&piece, |line| {
+                    obey(line, &mut up, &mut out);
+                });
+                up.seal();
+                for packet in up.packets.drain(..) {
+                    prop_assert_eq!(hub.receive(1, &packet, now), Ok(()));
+                }
+                prop_assert!(out.is_empty() || are_clean_lines(out.rest()));
+                out.clear();
+                for id in [1, 2] {
+                    while let Some(packet) = hub.next(id).map(<[u8]>::to_vec) {
+                        prop_assert!(frames(&packet).all(|frame| are_clean_lines(frame.text)));
+                        hub.delivered(id, packet.len());
+                    }
+                }
+                hub.release();
+            }
+        }
     }
 }

@@ -227,3 +227,7 @@ pub fn window() -> Option<usize> {
     let known = unsafe { libc::ioctl(std::io::stdout().as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) } == 0;
     Some(usize::from(size.ws_col)).filter(|columns| known && *columns > 0)
 }
+
+#[cfg(test)]
+#[path = "hostile_tests.rs"]
+mod hostile_tests;

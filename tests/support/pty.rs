@@ -20,6 +20,8 @@ pub struct Terminal {
     child: Box<dyn Child + Send + Sync>,
     keyboard: Box<dyn Write + Send>,
     screen: Arc<Mutex<vt100::Parser>>,
+    /// All that has been written to it.
+    written: Arc<Mutex<Vec<u8>>>,
     /// Held open so that the terminal's modes can still be asked for when everybody has left it.
     tty: File,
     before: Termios,
@@ -41,16 +43,18 @@ impl Terminal {
         let before = tcgetattr(&tty).unwrap();
         let [rows, columns] = [rows, cols].map(|n| NonZeroU16::new(n).unwrap());
         let screen = Arc::new(Mutex::new(vt100::Parser::new(rows, columns, 0)));
-        let (mut output, sink) = (pair.master.try_clone_reader().unwrap(), screen.clone());
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let (mut output, sink, all) = (pair.master.try_clone_reader().unwrap(), screen.clone(), written.clone());
         std::thread::spawn(move || {
             let mut buf = [0; 4096];
             while let Ok(n @ 1..) = output.read(&mut buf) {
+                all.lock().unwrap().extend_from_slice(&buf[..n]);
                 sink.lock().unwrap().process(&buf[..n]);
             }
         });
         let keyboard = pair.master.take_writer().unwrap();
         let child = pair.slave.spawn_command(CommandBuilder::from_argv(command.iter().map(Into::into).collect()));
-        Terminal { child: child.unwrap(), keyboard, screen, tty, before, columns: cols, master: pair.master }
+        Terminal { child: child.unwrap(), keyboard, screen, written, tty, before, columns: cols, master: pair.master }
     }
 
     /// Somebody pulls at the window: the kernel and the screen have another size from here on.
@@ -93,6 +97,11 @@ impl Terminal {
         let mut rows: Vec<_> = screen.screen().rows(0, self.columns).map(|row| row.trim_end().to_string()).collect();
         rows.truncate(rows.iter().rposition(|row| !row.is_empty()).map_or(0, |last| last + 1));
         rows
+    }
+
+    /// Every byte that has come so far.
+    pub fn written(&self) -> Vec<u8> {
+        self.written.lock().unwrap().clone()
     }
 
     /// Whether this row runs on into the next one.
