@@ -146,13 +146,14 @@ fn tables(process: &Path) -> Vec<Listening> {
 
 /// `  0: 0100007F:1B58 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 12345 …`
 fn parse_row(line: &str, protocol: &'static str, wanted: &str) -> Option<Listening> {
-    let columns: Vec<&str> = line.split_whitespace().collect();
-    let (ip, port) = columns.get(1)?.split_once(':')?;
-    let port = u16::from_str_radix(port, 16).ok()?;
-    if *columns.get(3)? != wanted || port == 0 {
-        return None;
+    let mut columns = line.split_whitespace().skip(1);
+    let (address, state) = (columns.next()?, columns.nth(1)?);
+    if state != wanted {
+        return None; // most rows, on a machine with many connections
     }
-    Some(Listening { protocol, addr: SocketAddr::new(parse_ip(ip)?, port), inode: columns.get(9)?.parse().ok()? })
+    let (ip, port) = address.split_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok().filter(|port| *port != 0)?;
+    Some(Listening { protocol, addr: SocketAddr::new(parse_ip(ip)?, port), inode: columns.nth(5)?.parse().ok()? })
 }
 
 /// Words of 32 bits as they lie in memory, printed as numbers.
