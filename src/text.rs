@@ -10,8 +10,14 @@ const EXCERPT_CHARS: usize = 100;
 ///
 /// What has no width and moves nothing is text: emoji are put together with U+200D and U+FE0F, and Hangul has fillers.
 pub fn is_control(c: char) -> bool {
-    matches!(c, '\0'..='\x08' | '\n'..='\x1f' | '\x7f'..='\u{9f}' | '\u{61c}' | '\u{200e}' | '\u{200f}'
-        | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{206f}')
+    match c {
+        '\0'..='~' => c < ' ' && c != '\t',
+        '\u{2070}'.. => false, // Hangul is decided as fast as ASCII: every line goes through here
+        '\x7f'..='\u{9f}' | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{206f}' => {
+            true
+        }
+        _ => false,
+    }
 }
 
 /// Appends `text` with every control character made visible: ESC as `^[`, U+009B as `\u{9b}`.
@@ -107,6 +113,14 @@ mod tests {
     fn what_is_written_in_pieces_is_harmless_as_well() {
         let pieces = format_args!("a{}\x1b{:?}{}", "\u{9b}", "\u{202e}", 'b').to_string();
         assert_eq!(Harmless(pieces).to_string(), r#"a\u{9b}^["\u{202e}"b"#);
+    }
+
+    #[test]
+    fn the_control_characters_are_exactly_these() {
+        let layout = |c: char| matches!(u32::from(c), 0x61c | 0x200e | 0x200f | 0x2028..=0x202e | 0x2066..=0x206f);
+        for c in '\0'..=char::MAX {
+            assert_eq!(is_control(c), (c.is_control() && c != '\t') || layout(c), "{c:?}");
+        }
     }
 
     #[test]

@@ -21,10 +21,11 @@ impl FromStr for Target {
         let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
         let port = port.parse().ok().filter(|port| *port != 0).ok_or("포트는 1부터 65535까지의 수여야 합니다")?;
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        if bare.is_none() && (host.is_empty() || host.contains([':', '[', ']'])) {
+        let (host, odd): (_, &[char]) = bare.map_or((host, &[':', '[', ']']), |host| (host, &['[', ']']));
+        if host.is_empty() || host.contains(odd) {
             return Err(wrong());
         }
-        Ok(Target { host: bare.unwrap_or(host).to_string(), port })
+        Ok(Target { host: host.to_string(), port })
     }
 }
 
@@ -83,7 +84,9 @@ mod tests {
             let target: Target = text.parse().unwrap();
             assert_eq!((target.host.as_str(), target.port, target.to_string()), (host, port, text.to_string()));
         }
-        for bad in ["", "7000", ":7000", "a:", "a:0", "a:65536", "::1:7000", "[::1]", "[:7000"] {
+        for bad in
+            ["", "7000", ":7000", "a:", "a:0", "a:65536", "::1:7000", "[::1]", "[:7000", "[]:7", "[[::1]]:7", "[a]b]:7"]
+        {
             assert!(bad.parse::<Target>().is_err(), "{bad}");
         }
     }
