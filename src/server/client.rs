@@ -11,6 +11,7 @@ use nix::unistd::Pid;
 
 use super::ending::Ending;
 use crate::relay::ParentEnd;
+use crate::sandbox;
 use crate::traffic::Traffic;
 
 /// Who serves the connection.
@@ -86,8 +87,12 @@ impl Client {
 }
 
 /// A child's end in words, for the log.
-pub fn words(status: WaitStatus) -> String {
+pub fn words(status: WaitStatus, traffic: Option<&Traffic>) -> String {
     match status {
+        WaitStatus::Exited(_, sandbox::FORBIDDEN) => {
+            let call = traffic.and_then(|traffic| sandbox::reported_in(traffic.forbidden_call()));
+            format!("{}: {}", Ending::Forbidden.words(), call.as_deref().unwrap_or("it cannot be said which"))
+        }
         WaitStatus::Exited(_, code) => {
             Ending::from_code(code).map_or_else(|| format!("exit code {code}"), |ending| ending.words().into())
         }
