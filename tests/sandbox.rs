@@ -77,6 +77,24 @@ fn a_child_with_tls_is_in_the_sandbox_and_serves() {
     }
 }
 
+/// It may neither read /proc nor call what some C libraries make of fstat().
+#[test]
+fn who_steps_through_a_child_sees_its_sockets_from_within_the_sandbox() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = dir.path().join("keys");
+    std::fs::write(&keys, "s\n\n".repeat(200)).unwrap();
+    let server = Server::start(&["--mode", "relay", "--step-script", keys.to_str().unwrap()]);
+    let _peer = server.join();
+    assert_confined(only_child(&server), "0");
+    let log = server.log();
+    let asked = log.split("\n\n").find(|part| part.contains("[c1 ") && part.contains("다음 호출: send("));
+    let asked = asked.unwrap_or_else(|| panic!("{log}"));
+    // Of the pair in full, and of the connection in brief.
+    for part in ["u_seq  ", "inode ", "SO_SNDBUF=", "O_NONBLOCK FD_CLOEXEC", "  tcp ESTAB 0 0 127.0.0.1:"] {
+        assert!(asked.contains(part), "{part:?} in {asked}");
+    }
+}
+
 #[test]
 fn a_daemons_child_is_in_the_sandbox() {
     let user: &[&str] = if geteuid().is_root() { &["--user", "nobody"] } else { &[] };
