@@ -155,7 +155,7 @@ ifeq ($(STAGE),udp)
 else
 	@echo '리스너 소켓: Recv-Q는 accept()를 기다리는 연결의 수, Send-Q는 대기열의 한도입니다.'
 	ss -tlnp 'sport = :$(PORT)'
-	@echo '연결된 소켓: Recv-Q는 아직 읽지 않은 바이트 수, Send-Q는 아직 ACK를 받지 못한 바이트 수입니다.'
+	@echo '연결된 소켓: Recv-Q는 아직 읽지 않은 바이트 수, Send-Q는 아직 ACK를 받지 못한 바이트 수입니다. 2·3단계에서 자식의 이름은 root에게만 보입니다.'
 	ss -tnp 'sport = :$(PORT)'
 endif
 

@@ -23,6 +23,8 @@ pub mod cli;
 pub mod limits;
 // Who is told when to stop.
 pub mod signal;
+// A child can do next to nothing.
+pub mod sandbox;
 // A process without a terminal, and how it is looked at from outside.
 pub mod daemon;
 // How much each connection has moved: memory that all processes share.

@@ -1,5 +1,6 @@
 //! How much each connection has moved: counters in memory that parent and children share. And one word of the
-//! parent's: that it has cut a child off, as the end of a relay pair looks the same when the parent has died.
+//! parent's: that it has cut a child off, as the end of a relay pair looks the same when the parent has died. And one of
+//! the child's, its last: which call was forbidden.
 //!
 //! A child counts what it receives and sends; the parent, which sees none of it, reads the numbers when
 //! somebody asks (SIGUSR1). A page of `MAP_SHARED` memory is the same page on both sides of fork(), so that
@@ -10,7 +11,7 @@
 //! - Manual: mmap(2) (MAP_SHARED, MAP_ANONYMOUS), shm_overview(7)
 
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous};
 
@@ -21,6 +22,7 @@ pub struct Traffic {
     received: AtomicU64,
     sent: AtomicU64,
     cut_off: AtomicBool,
+    forbidden_call: AtomicU32,
 }
 
 impl Traffic {
@@ -39,6 +41,11 @@ impl Traffic {
 
     pub fn was_cut_off(&self) -> bool {
         self.cut_off.load(Ordering::Acquire)
+    }
+
+    /// For [`crate::sandbox::report_to`].
+    pub fn forbidden_call(&self) -> &AtomicU32 {
+        &self.forbidden_call
     }
 
     /// Received and sent so far.
@@ -92,6 +99,7 @@ impl Places {
         place.received.store(0, Ordering::Relaxed);
         place.sent.store(0, Ordering::Relaxed);
         place.cut_off.store(false, Ordering::Relaxed);
+        place.forbidden_call.store(0, Ordering::Relaxed);
         Some(place)
     }
 

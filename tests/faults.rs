@@ -315,8 +315,12 @@ fn what_the_starter_left_behind_does_not_matter() {
 
 #[test]
 fn parent_and_children_have_names_and_no_descriptor_too_many() {
-    let server = Server::start(&RELAY);
-    let _peers = [server.join(), server.join()];
+    let server = Server::start(&[]);
+    let _peers = [server.connect(), server.connect()].map(|mut peer| {
+        peer.send("여기\n"); // what it is answered by has become a child
+        assert_eq!(peer.line(), "여기");
+        peer
+    });
     let comm = |pid: i32| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap();
     let children = server.wait_for_children(2);
     assert_eq!(comm(server.pid()), "sockstep\n");

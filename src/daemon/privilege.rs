@@ -9,12 +9,13 @@
 //! - Try: grep -E 'Uid|Gid|Groups|NoNewPrivs' /proc/$(pgrep -x sockstep)/status
 
 use nix::errno::Errno;
-use nix::sys::prctl::set_no_new_privs;
+use nix::sys::prctl;
 use nix::unistd::{
     Gid, Uid, geteuid, getgroups, getresgid, getresuid, setgid, setgroups, setresgid, setresuid, setuid,
 };
 
 use crate::error::{During, Error, Hint, Result, describe};
+use crate::sandbox::Capabilities;
 
 /// Who the server is to be.
 #[derive(Clone, Debug)]
@@ -56,15 +57,24 @@ impl User {
     }
 
     /// Becomes this user for good. Root stays root, and who is not root has nothing to drop.
-    pub fn become_it(&self) -> Result<()> {
+    ///
+    /// `children_enter`: children are going to have another root, and need one capability for that.
+    pub fn become_it(&self, children_enter: bool) -> Result<()> {
         if !self.is_less_than_we() {
             return Ok(());
+        }
+        if children_enter {
+            prctl::set_keepcaps(true).during("prctl", "PR_SET_KEEPCAPS")?;
         }
         // [13.user]
         setgroups(&[self.gid]).during("setgroups", self.gid)?;
         setresgid(self.gid, self.gid, self.gid).during("setresgid", self.gid)?;
         setresuid(self.uid, self.uid, self.uid).during("setresuid", self.uid)?;
-        set_no_new_privs().during("prctl", "PR_SET_NO_NEW_PRIVS")?; // no set-user-ID program helps either
+        prctl::set_no_new_privs().during("prctl", "PR_SET_NO_NEW_PRIVS")?; // no set-user-ID program helps either
+        if children_enter {
+            Capabilities::to_enter(false).take().during("capset", "CAP_SYS_CHROOT")?;
+            prctl::set_keepcaps(false).during("prctl", "PR_SET_KEEPCAPS")?;
+        }
         self.check().map_err(|reason| Error::Refused {
             what: format!("user {}", self.name),
             reason: reason.into(),

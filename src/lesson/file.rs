@@ -10,7 +10,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -91,8 +91,8 @@ pub fn is_open() -> bool {
 }
 
 /// The descriptor that a child must keep.
-pub fn raw_fd() -> Option<RawFd> {
-    FILE.get().map(|(file, _)| file.as_raw_fd())
+pub fn as_fd() -> Option<BorrowedFd<'static>> {
+    FILE.get().map(|(file, _)| file.as_fd())
 }
 
 pub fn now() -> i64 {

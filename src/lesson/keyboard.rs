@@ -1,6 +1,6 @@
 //! One key from a terminal, without Enter behind it; and the signals that must not find the terminal so.
 //!
-//! - Manual: termios(3), signalfd(2), sigprocmask(2)
+//! - Manual: termios(3), sigpending(2), sigprocmask(2)
 
 use std::fs::File;
 use std::io::Read;
@@ -9,12 +9,12 @@ use std::os::fd::AsFd;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices, Termios, tcgetattr, tcsetattr};
 
 use crate::error::errno_of;
 
-/// How often whoever waits for a key looks whether the question still stands.
+/// How often whoever waits for a key looks whether the question still stands, and whether a signal has come. There is
+/// no descriptor for that: a child may not make one any more.
 const LOOK_MS: u16 = 100;
 /// They would end the program and leave the terminal as it is while a key is awaited.
 const ENDING: [Signal; 4] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT];
@@ -34,8 +34,8 @@ pub struct Keyboard<'a> {
     tty: &'a File,
     before: Termios,
     mask: SigSet,
-    /// Readable when the process is to end. Nothing is read from it: whoever is meant hears the signal himself.
-    signals: Option<SignalFd>,
+    /// The process is to end when one of them is pending. It stays so: whoever is meant hears the signal himself.
+    ending: SigSet,
 }
 
 impl<'a> Keyboard<'a> {
@@ -48,31 +48,25 @@ impl<'a> Keyboard<'a> {
         let mask = SigSet::from_iter(ENDING).thread_swap_mask(SigmaskHow::SIG_BLOCK).ok()?;
         let ends = |signal: &Signal| heard.contains(signal) || !mask.contains(*signal);
         let ending = SigSet::from_iter(ENDING.into_iter().filter(ends));
-        let signals = SignalFd::with_flags(&ending, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).ok();
         let mut mode = before.clone();
         mode.local_flags.remove(LocalFlags::ICANON | LocalFlags::ECHO | LocalFlags::ISIG);
         mode.control_chars[SpecialCharacterIndices::VMIN as usize] = 0; // poll() is what waits
         mode.control_chars[SpecialCharacterIndices::VTIME as usize] = 0;
-        let keyboard = Keyboard { tty, before, mask, signals };
+        let keyboard = Keyboard { tty, before, mask, ending };
         tcsetattr(tty, SetArg::TCSANOW, &mode).ok().map(|()| keyboard)
     }
 
     /// Waits for the next key while the question stands.
     pub fn press(&self, stands: impl Fn() -> bool) -> Press {
         let mut byte = [0];
-        while stands() {
-            let mut fds = vec![PollFd::new(self.tty.as_fd(), PollFlags::POLLIN)];
-            fds.extend(self.signals.as_ref().map(|signals| PollFd::new(signals.as_fd(), PollFlags::POLLIN)));
-            match poll(&mut fds, PollTimeout::from(LOOK_MS)) {
+        while stands() && !self.is_to_end() {
+            let mut key = [PollFd::new(self.tty.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut key, PollTimeout::from(LOOK_MS)) {
                 Ok(0) | Err(Errno::EINTR) => continue,
                 Ok(_) => {}
                 Err(_) => return Press::Gone,
             }
-            let happened = |fd: &PollFd<'_>| fd.revents().unwrap_or(PollFlags::empty());
-            let [key, signal] = [fds.first(), fds.get(1)].map(|fd| fd.map_or(PollFlags::empty(), happened));
-            if !signal.is_empty() {
-                break;
-            }
+            let key = key[0].revents().unwrap_or(PollFlags::empty());
             match { self.tty }.read(&mut byte) {
                 Ok(1) => return Press::Key(byte[0]),
                 Ok(_) if key.contains(PollFlags::POLLIN) && !key.contains(PollFlags::POLLHUP) => {} // another was quicker
@@ -81,6 +75,17 @@ impl<'a> Keyboard<'a> {
             }
         }
         Press::Over
+    }
+
+    #[allow(unsafe_code)] // nix has no sigpending().
+    fn is_to_end(&self) -> bool {
+        let mut pending = *SigSet::empty().as_ref();
+        // SAFETY: the kernel fills the set, which lives until the call returns; filled or not, it is one.
+        let pending = unsafe {
+            libc::sigpending(&raw mut pending);
+            SigSet::from_sigset_t_unchecked(pending)
+        };
+        ENDING.into_iter().any(|signal| self.ending.contains(signal) && pending.contains(signal))
     }
 }
 

@@ -44,7 +44,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use call::{Call, Datagram, Outcome, Packet, PacketInfo, Returned};
-pub use file::MAGIC;
+pub use file::{MAGIC, out_of_the_way};
 pub use who::{pid, play, role};
 
 use self::watched::Watched;
@@ -89,7 +89,7 @@ fn coloured() -> bool {
 /// While nobody looks, this load and a branch are all that a call costs beside the call itself. `make bench` holds the
 /// program against one that is built without them (`--cfg sockstep_no_trace`).
 #[inline(always)]
-fn is_watched() -> bool {
+pub fn is_watched() -> bool {
     !cfg!(sockstep_no_trace) && WATCHED.load(Ordering::Relaxed)
 }
 
@@ -109,9 +109,21 @@ pub fn become_child(id: u32) {
     }
 }
 
+/// In a child: these are all its descriptors, beside 0, 1 and 2. It will not be able to look them up.
+pub fn has_only(fds: &[RawFd]) {
+    if is_watched() {
+        state::has_only(fds);
+    }
+}
+
+/// The file of --trace=FILE.
+pub fn trace_file() -> Option<BorrowedFd<'static>> {
+    file::as_fd()
+}
+
 /// Descriptors that the lesson needs and a child must keep.
 pub fn kept_fds() -> impl Iterator<Item = RawFd> {
-    file::raw_fd().into_iter().chain(step::kept_fds())
+    file::as_fd().map(|file| file.as_raw_fd()).into_iter().chain(step::kept_fds())
 }
 
 /// From here on what goes through `fd` is TLS: its records are named.

@@ -150,7 +150,16 @@ impl Parent<'_> {
         if args.no_fork {
             return start_thread(id, conn, peer, traffic, args.clone(), tls.cloned());
         }
-        let setup = Setup { id, peer, traffic, args, tls, mask: self.mask, keylog: self.keylog.as_ref() };
+        let setup = Setup {
+            id,
+            peer,
+            traffic,
+            args,
+            tls,
+            mask: self.mask,
+            keylog: self.keylog.as_ref(),
+            sandbox: self.sandbox.as_ref(),
+        };
         hand_to_child(conn, &setup, &mut self.room).map(|(end, pid)| (end, Runner::Process(pid)))
     }
 
@@ -181,7 +190,8 @@ fn start_thread(
         Err(errno) => return Err(NotStarted { call: "socketpair", errno, conn }),
     };
     let life = move || {
-        let setup = Setup { id, peer, traffic, args: &args, tls: tls.as_ref(), mask: SigSet::empty(), keylog: None };
+        let (tls, mask) = (tls.as_ref(), SigSet::empty());
+        let setup = Setup { id, peer, traffic, args: &args, tls, mask, keylog: None, sandbox: None };
         serve(copy, child_end, &setup, Waiter::new(None), &mut vec![0; ROOM_BYTES])
     };
     match thread::Builder::new().spawn(life) {

@@ -28,6 +28,7 @@ use crate::lesson;
 use crate::lifecycle::{Socket, close, close_all_but, exit_at_once, peek};
 use crate::logging;
 use crate::relay::{ChildEnd, Id, RELAY_MAX_BYTES};
+use crate::sandbox::{self, Sandbox};
 use crate::signal;
 use crate::tls::{KeyLog, Trouble, accepting, handshake_step};
 use crate::traffic::Traffic;
@@ -49,6 +50,8 @@ pub struct Setup<'a> {
     pub mask: SigSet,
     /// Under --keylog, the file that a child keeps besides its two sockets.
     pub keylog: Option<&'a KeyLog>,
+    /// Around a child process.
+    pub sandbox: Option<&'a Sandbox>,
 }
 
 /// What a child needs to leave its parent, made ready before fork(): a child that formats or allocates pays for
@@ -67,13 +70,14 @@ impl Outfit {
         keep.extend(setup.keylog.map(|keylog| keylog.as_fd().as_raw_fd()));
         keep.extend(lesson::kept_fds());
         let name = CString::new(format!("sockstep-c{}", setup.id)).unwrap_or_default();
+        sandbox::report_to(setup.traffic.map(Traffic::forbidden_call));
         Outfit { name, keep, mask: setup.mask, parent: getpid() }
     }
 }
 
 /// The child's life, from fork() to _exit(). It never returns into the parent's frames.
 pub fn live(conn: Socket, relay: ChildEnd, setup: &Setup<'_>, outfit: &mut Outfit, room: &mut [u8]) -> ! {
-    let life = AssertUnwindSafe(|| match keep_only(outfit, setup.id, &relay) {
+    let life = AssertUnwindSafe(|| match keep_only(outfit, setup, &relay) {
         Ok(waiter) => serve(conn, relay, setup, waiter, room),
         Err(errno) => {
             log::error!("child set-up failed: {}", crate::error::describe(errno));
@@ -84,17 +88,21 @@ pub fn live(conn: Socket, relay: ChildEnd, setup: &Setup<'_>, outfit: &mut Outfi
     exit_at_once(ending as i32)
 }
 
-/// Cuts the ties to the parent: name, death signal, descriptors, signals.
-fn keep_only(outfit: &mut Outfit, id: Id, relay: &ChildEnd) -> nix::Result<Waiter> {
-    logging::become_child(id, relay.as_fd());
+/// Cuts the ties to the parent: name, death signal, descriptors, signals; then, to all the rest of the system.
+fn keep_only(outfit: &mut Outfit, setup: &Setup<'_>, relay: &ChildEnd) -> nix::Result<Waiter> {
+    logging::become_child(setup.id, relay.as_fd());
     prctl::set_name(&outfit.name)?;
     // [09.orphan] Who asks at a terminal has to give it back first, and then ends as the relay does.
     prctl::set_pdeathsig(if lesson::step::is_on() { Signal::SIGTERM } else { Signal::SIGKILL })?;
     if getppid() != outfit.parent {
         return Err(Errno::ESRCH); // it died before the line above could tell us
     }
+    setup.sandbox.map_or(Ok(()), Sandbox::change_root)?; // by a descriptor that goes with the next line
     // [09.keep]
     close_all_but(&mut outfit.keep)?;
+    lesson::has_only(&outfit.keep);
+    // [09.sandbox]
+    setup.sandbox.map_or(Ok(()), Sandbox::enter)?; // the last that it does before it hears the client
     Ok(Waiter::new(Some(outfit.mask)))
 }
 

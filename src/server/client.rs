@@ -12,6 +12,7 @@ use nix::unistd::Pid;
 use super::ending::Ending;
 use crate::logging::write_down;
 use crate::relay::{Id, Offence, ParentEnd};
+use crate::sandbox;
 use crate::traffic::Traffic;
 
 /// At info and above a child of ours has a handful of lines to say in its life. Whoever says more fills the disk.
@@ -100,8 +101,12 @@ impl Client {
 }
 
 /// A child's end in words, for the log.
-pub fn words(status: WaitStatus) -> String {
+pub fn words(status: WaitStatus, traffic: Option<&Traffic>) -> String {
     match status {
+        WaitStatus::Exited(_, sandbox::FORBIDDEN) => {
+            let call = traffic.and_then(|traffic| sandbox::reported_in(traffic.forbidden_call()));
+            format!("{}: {}", Ending::Forbidden.words(), call.as_deref().unwrap_or("it cannot be said which"))
+        }
         WaitStatus::Exited(_, code) => {
             Ending::from_code(code).map_or_else(|| format!("exit code {code}"), |ending| ending.words().into())
         }

@@ -53,6 +53,7 @@ endings! {
     RelayFailed = 21 "relay to the parent failed",
     SetupFailed = 22 "child could not set itself up",
     NotNamed = 23 "client certificate has no name to go by",
+    Forbidden = 24 "made a forbidden system call",
     Panicked = 70 "child panicked: this is a bug",
 }
 
@@ -117,5 +118,6 @@ mod tests {
         }
         assert_eq!(Ending::from_code(0), Some(Ending::Done));
         assert_eq!(Ending::from_code(1), None);
+        assert_eq!(Ending::from_code(crate::sandbox::FORBIDDEN), Some(Ending::Forbidden));
     }
 }

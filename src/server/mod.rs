@@ -45,7 +45,7 @@ use nix::sys::socket::{SockFlag, SockType};
 use nix::unistd::Pid;
 
 use self::announce::announcement;
-use self::start::{Start, cannot_bind, prepared, tls_context, where_to_log, whom_to_become};
+use self::start::{Kept, Start, cannot_bind, prepared, root_of_children, tls_context, where_to_log, whom_to_become};
 use crate::cli::{Mode, ServerArgs};
 use crate::daemon::{self, Side};
 use crate::error::{During, Result};
@@ -64,12 +64,11 @@ pub fn run(args: &ServerArgs) -> Result<()> {
     let start = Start {
         log: where_to_log(args, user.as_ref())?,
         user,
-        tls: tls_context(args, keylog.as_ref())?,
-        keylog,
+        kept: Kept { tls: tls_context(args, keylog.as_ref())?, keylog, root: root_of_children(args)? },
         socket: if args.udp { open_socket(args)? } else { open_listener(args)? },
     };
     let local = local_address(start.socket.as_fd()).during("getsockname", args.listen)?;
-    let announcement = announcement(args, local, start.tls.as_ref());
+    let announcement = announcement(args, local, start.kept.tls.as_ref());
     if !args.daemon {
         let (server, _pid_file) = start.settle(args, local)?;
         announcement.make(None);

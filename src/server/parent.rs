@@ -16,12 +16,14 @@ use super::admit::Door;
 use super::child::ROOM_BYTES;
 use super::client::{Client, Runner};
 use super::deliver::LAST_WORDS;
+use super::start::{Kept, sandbox_around_children};
 use crate::cli::ServerArgs;
 use crate::error::{During, Result, describe};
 use crate::lesson;
 use crate::lifecycle::Socket;
 use crate::limits;
 use crate::relay::{Hub, Id, RELAY_MAX_BYTES, Rules};
+use crate::sandbox::Sandbox;
 use crate::signal::{ControllingTerminal, Watch, mask_of_a_child};
 use crate::tls::KeyLog;
 use crate::traffic::Places;
@@ -69,16 +71,14 @@ pub struct Parent<'a> {
     /// to copy.
     pub mask: SigSet,
     pub room: Vec<u8>,
+    /// `None` under --no-fork and --no-sandbox.
+    pub sandbox: Option<Sandbox>,
 }
 
 impl<'a> Parent<'a> {
-    pub fn new(
-        args: &'a ServerArgs,
-        tls: Option<SslContext>,
-        keylog: Option<KeyLog>,
-        signals: Watch,
-        listener: Socket,
-    ) -> Result<Self> {
+    /// `kept`: what was made ready while a person was still looking.
+    pub fn new(args: &'a ServerArgs, kept: Kept, signals: Watch, listener: Socket) -> Result<Self> {
+        let Kept { tls, keylog, root } = kept;
         let max_clients = limits::clients_that_fit(args.max_clients, limits::raise_open_files());
         if max_clients < args.max_clients {
             log::warn!("at most {max_clients} clients, not {}: the limit of open files (ulimit -Hn)", args.max_clients);
@@ -88,6 +88,7 @@ impl<'a> Parent<'a> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).during("epoll_create1", "")?;
         epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER)).during("epoll_ctl", "listener")?;
         epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, SIGNALS)).during("epoll_ctl", "signalfd")?;
+        let sandbox = sandbox_around_children(args, keylog.as_ref(), root)?;
         Ok(Parent {
             args,
             tls,
@@ -112,6 +113,7 @@ impl<'a> Parent<'a> {
             packet: vec![0; RELAY_MAX_BYTES],
             mask: mask_of_a_child().during("sigprocmask", "")?,
             room: vec![0; ROOM_BYTES],
+            sandbox,
         })
     }
 

@@ -4,6 +4,7 @@
 //! - Manual: wait(2) (zombies), kill(2)
 
 use nix::errno::Errno;
+use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 
 use super::client::{Client, Runner, words};
@@ -11,6 +12,7 @@ use super::parent::Parent;
 use crate::error::describe;
 use crate::lesson::step;
 use crate::relay::Id;
+use crate::sandbox::FORBIDDEN;
 
 impl Parent<'_> {
     /// Waits for those whose packets have ended, as far as they have; no zombie stays.
@@ -38,7 +40,9 @@ impl Parent<'_> {
         }
         if let Some(client) = self.forget(id) {
             let seconds = client.since.elapsed().as_secs();
-            log::info!("c{id} {} closed after {seconds} s: {}", client.peer, words(status));
+            let (peer, words) = (client.peer, words(status, client.traffic));
+            let level = if is_breach(status) { log::Level::Warn } else { log::Level::Info };
+            log::log!(level, "c{id} {peer} closed after {seconds} s: {words}");
         }
     }
 
@@ -69,4 +73,9 @@ impl Parent<'_> {
             self.forget(id); // a thread cannot be killed; it ends with the process
         }
     }
+}
+
+/// Somebody should look at this: a child has tried what no child of ours does.
+fn is_breach(status: WaitStatus) -> bool {
+    matches!(status, WaitStatus::Exited(_, FORBIDDEN) | WaitStatus::Signaled(_, Signal::SIGSYS, _))
 }

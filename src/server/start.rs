@@ -1,9 +1,11 @@
 //! What has to be right before the port opens, and what is done between that and the first accept().
 
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::unistd::getpid;
 use openssl::ssl::SslContext;
 
 use super::datagram::Echo;
@@ -15,6 +17,7 @@ use crate::lesson;
 use crate::lifecycle::Socket;
 use crate::logging::{self, Sink};
 use crate::relay;
+use crate::sandbox::{self, Needs, Root, Sandbox};
 use crate::signal::Watch;
 use crate::tls::{Identity, KeyLog, server_context};
 
@@ -25,10 +28,16 @@ const A_YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 pub struct Start {
     pub user: Option<User>,
     pub log: Option<Sink>,
-    pub tls: Option<SslContext>,
-    pub keylog: Option<KeyLog>,
+    pub kept: Kept,
     /// The listener; under --udp, the one socket.
     pub socket: Socket,
+}
+
+/// What the parent of children keeps of it.
+pub struct Kept {
+    pub tls: Option<SslContext>,
+    pub keylog: Option<KeyLog>,
+    pub root: Option<Root>,
 }
 
 /// What serves: the parent of a child a connection, or one process that answers datagrams.
@@ -59,16 +68,17 @@ impl Start {
         let pid_file = args.pid_file.as_deref().map(PidFile::create).transpose()?;
         if let Some(user) = self.user {
             logging::give_to(user.uid(), user.gid())?;
-            user.become_it()?;
+            user.become_it(self.kept.root.is_some())?;
         }
-        if let Some(keylog) = &self.keylog {
+        self.kept.root.as_ref().map_or(Ok(()), Root::can_be_entered)?;
+        if let Some(keylog) = &self.kept.keylog {
             let path = keylog.path().display();
             log::warn!("--keylog: whoever reads {path} can decrypt every connection of this server");
         }
         let server = if args.udp {
             Server::Datagrams(Box::new(Echo::new(args, self.socket, signals, local)))
         } else {
-            Server::Connections(Box::new(Parent::new(args, self.tls, self.keylog, signals, self.socket)?))
+            Server::Connections(Box::new(Parent::new(args, self.kept, signals, self.socket)?))
         };
         log::info!("listening on {local}");
         Ok((server, pid_file))
@@ -78,6 +88,9 @@ impl Start {
 /// The command line as it is to be followed, once nothing stands against starting.
 pub fn prepared(args: &ServerArgs) -> Result<ServerArgs> {
     logging::note_panics();
+    if is_sandboxed(args) {
+        sandbox::can_be_had()?;
+    }
     if args.daemon {
         daemon::close_inherited()?;
     }
@@ -108,6 +121,40 @@ fn look_on(args: &ServerArgs) -> Result<()> {
 fn unhurried(args: &ServerArgs) -> ServerArgs {
     let (handshake_timeout, slow_timeout, idle_timeout) = (A_YEAR, A_YEAR, Duration::ZERO);
     ServerArgs { handshake_timeout, slow_timeout, idle_timeout, ..args.clone() }
+}
+
+/// Children are what is put there; under --no-fork and --udp there are none.
+fn is_sandboxed(args: &ServerArgs) -> bool {
+    !(args.no_sandbox || args.no_fork || args.udp)
+}
+
+/// --chroot: looked for before the port opens.
+pub fn root_of_children(args: &ServerArgs) -> Result<Option<Root>> {
+    args.chroot.as_deref().map(Root::open).transpose()
+}
+
+/// What a child does depends on the command line, and on where standard error leads.
+pub fn sandbox_around_children(
+    args: &ServerArgs,
+    keylog: Option<&KeyLog>,
+    root: Option<Root>,
+) -> Result<Option<Sandbox>> {
+    if !is_sandboxed(args) {
+        if args.no_sandbox {
+            log::warn!("--no-sandbox: a child can do whatever this server can");
+        }
+        return Ok(None);
+    }
+    let stderr = std::io::stderr();
+    let files = [keylog.map(KeyLog::as_fd), lesson::trace_file(), (!args.daemon).then(|| stderr.as_fd())];
+    let needs = Needs {
+        watched: lesson::is_watched(),
+        stepped_by: args.lesson.steps().then(getpid),
+        writes_files: files.into_iter().flatten().any(sandbox::is_file),
+        // Who traces the server may look into what it sends and receives; strace could show no more than addresses.
+        secretive: (args.tls || args.mode == Mode::Relay) && !sandbox::is_traced(),
+    };
+    Sandbox::new(needs, root).map(Some)
 }
 
 pub fn whom_to_become(args: &ServerArgs) -> Result<Option<User>> {

@@ -3,7 +3,6 @@
 use std::os::fd::BorrowedFd;
 
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
-use nix::sys::stat::fstat;
 
 use super::look::{self, TcpInfo};
 use super::{Address, LISTEN, State, number};
@@ -26,8 +25,8 @@ pub fn in_full(fd: BorrowedFd<'_>) -> Vec<String> {
         if let Ok(bytes) = look::unread(fd) {
             rows.push(("다음", bytes.to_string(), "ioctl(SIOCINQ): 맨 앞 데이터그램의 바이트 수".into()));
         }
-    } else if let (Address::Unix(_), Ok(file)) = (&state.local, fstat(fd)) {
-        rows.push(("inode", file.st_ino.to_string(), "fstat().st_ino: ss -xp에서 이름 뒤의 번호".into()));
+    } else if let (Address::Unix(_), Ok(inode)) = (&state.local, look::inode(fd)) {
+        rows.push(("inode", inode.to_string(), "fstat().st_ino: ss -xp에서 이름 뒤의 번호".into()));
     }
     if state.kind == "tcp" && !matches!(state.state, "CLOSE" | LISTEN | "SYN-SENT") {
         rows.extend(look::tcp_info(fd).into_iter().flat_map(|info| connection(&info)));

@@ -4,7 +4,7 @@
 //! that somebody looks on. Neither is anything here that would change what it looks at: SO_ERROR
 //! clears the error that it reads, recv() takes what it shows.
 
-use std::mem::offset_of;
+use std::mem::{MaybeUninit, offset_of};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
@@ -64,6 +64,16 @@ fn option(fd: BorrowedFd<'_>, level: libc::c_int, name: libc::c_int, room: &mut 
     // SAFETY: the kernel writes at most `len` bytes to `room`, which is as long; both live until it returns.
     let result = unsafe { libc::getsockopt(fd.as_raw_fd(), level, name, room.as_mut_ptr().cast(), &raw mut len) };
     Errno::result(result).map(|_| len as usize)
+}
+
+/// `fstat(fd).st_ino`. Some C libraries make it an fstatat(), which a child may not call: that one takes paths.
+#[allow(unsafe_code)] // the call itself has no function
+pub fn inode(fd: BorrowedFd<'_>) -> nix::Result<u64> {
+    let mut found = MaybeUninit::<libc::stat>::zeroed();
+    // SAFETY: the kernel's struct is that of 64-bit Linux's C libraries; it fills this one, which lives until it returns.
+    let result = unsafe { libc::syscall(libc::SYS_fstat, fd.as_raw_fd(), found.as_mut_ptr()) };
+    // SAFETY: zeroed, and filled by now: a struct of numbers.
+    Errno::result(result).map(|_| unsafe { found.assume_init() }.st_ino)
 }
 
 /// An option whose value is an int.

@@ -56,6 +56,7 @@ impl Server {
         let (server, mut command, mut running) = (job.command(peer)?, Command::new(PROGRAM), Running::default());
         command.args(["--tool=callgrind", &format!("--callgrind-out-file={}/%p", dir.display())]);
         command.arg(server.get_program()).args(server.get_args());
+        command.arg("--no-sandbox"); // valgrind makes calls of its own in the child
         let start = Instant::now();
         let port = running.start(command, peer, &job)?;
         Ok(Server { addr: (Ipv4Addr::LOCALHOST, port).into(), tls: false, ready_after: start.elapsed(), running })
