@@ -90,6 +90,7 @@ fn twenty_conversations_go_on_through_ten_reloads_and_newcomers_see_each_new_cer
                 }
             });
         }
+        let _over = Over(&stop);
         let children = server.wait_for_children(CLIENTS);
         for n in 0..10 {
             let subject = format!("certificate {n}");
@@ -107,8 +108,16 @@ fn twenty_conversations_go_on_through_ten_reloads_and_newcomers_see_each_new_cer
             let before = counter.load(Ordering::Relaxed);
             eventually("every conversation to go on", || counter.load(Ordering::Relaxed) > before + 1);
         }
-        stop.store(true, Ordering::Relaxed);
     });
+}
+
+/// Ends the conversations also when something has failed: nobody waits for them for ever.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 fn assert_keeps_the_old(class: &Class, server: &Server, why: &str) {
