@@ -27,6 +27,7 @@ fn a_call_that_is_not_for_children_is_the_last_one_and_named_in_the_log() {
     let (shell, none) = (Bytes(b"/bin/sh\0"), Number(0));
     let stream = [Number(libc::AF_INET as u64), Number(libc::SOCK_STREAM as u64), none];
     let attempts: &[(&str, libc::c_long, &[Word<'_>])] = &[
+        ("read", libc::SYS_read, &[none, Bytes(&[0; 8]), Number(8)]),
         ("execve", libc::SYS_execve, &[shell, none, none]),
         ("execveat", libc::SYS_execveat, &[Number(libc::AT_FDCWD as u64), shell, none, none, none]),
         ("socket", libc::SYS_socket, &stream),
