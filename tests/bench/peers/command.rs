@@ -24,6 +24,11 @@ impl Job<'_> {
                 Some(program) => self.sockstep(program),
                 None => return failed("no-trace: --no-trace가 필요합니다"),
             },
+            Peer::NoSandbox => {
+                let mut command = self.sockstep(Path::new(env!("CARGO_BIN_EXE_sockstep")));
+                command.arg("--no-sandbox");
+                command
+            }
             Peer::Bare => self.own(&["bare"])?,
             Peer::Tokio => self.own(&["tokio"])?,
             Peer::Wrong(fault) => {

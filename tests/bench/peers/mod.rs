@@ -30,6 +30,8 @@ pub enum Peer {
     Sockstep,
     /// sockstep, built without what the trace costs when nobody looks.
     NoTrace,
+    /// sockstep with its children free to make any call, as bare's are.
+    NoSandbox,
     /// One fork a connection, raw libc and OpenSSL.
     Bare,
     /// A broadcast channel and tasks.
@@ -45,9 +47,10 @@ pub enum Peer {
 }
 
 impl Peer {
-    pub const ALL: [Peer; 9] = [
+    pub const ALL: [Peer; 10] = [
         Peer::Sockstep,
         Peer::NoTrace,
+        Peer::NoSandbox,
         Peer::Bare,
         Peer::Tokio,
         Peer::Ncat,
@@ -70,6 +73,7 @@ impl Peer {
         match self {
             Peer::Sockstep => "sockstep".into(),
             Peer::NoTrace => "no-trace".into(),
+            Peer::NoSandbox => "no-sandbox".into(),
             Peer::Bare => "bare".into(),
             Peer::Tokio => "tokio".into(),
             Peer::Ncat => "ncat".into(),
@@ -87,7 +91,7 @@ impl Peer {
             Peer::Ncat | Peer::NcatNoDelay => Some("ncat"),
             Peer::Socat | Peer::SocatNoDelay => Some("socat"),
             Peer::Stunnel => Some("stunnel"),
-            Peer::Sockstep | Peer::NoTrace | Peer::Bare | Peer::Tokio | Peer::Wrong(_) => None,
+            Peer::Sockstep | Peer::NoTrace | Peer::NoSandbox | Peer::Bare | Peer::Tokio | Peer::Wrong(_) => None,
         }
     }
 
@@ -100,7 +104,7 @@ impl Peer {
             Peer::Sockstep | Peer::Ncat => true,
             // What goes through a child and does not cost much itself is where it would be seen.
             Peer::NoTrace => what == Serves::Echo && !tls,
-            Peer::Bare | Peer::Socat => what == Serves::Echo,
+            Peer::NoSandbox | Peer::Bare | Peer::Socat => what == Serves::Echo,
             Peer::Tokio | Peer::NcatNoDelay => what == Serves::Chat,
             // Where it matters: in the handshake, whose last flight OpenSSL writes in two parts.
             Peer::SocatNoDelay | Peer::Stunnel => what == Serves::Echo && tls,

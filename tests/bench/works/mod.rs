@@ -92,8 +92,8 @@ impl Work {
         let suits = match self.kind {
             Kind::Connections { resumed: true } => matches!(peer, Peer::Sockstep | Peer::Bare),
             // Once the connection stands, it is the same server twice.
-            Kind::RoundTrips => peer != Peer::SocatNoDelay,
-            Kind::Throughput => !matches!(peer, Peer::SocatNoDelay | Peer::NoTrace),
+            Kind::RoundTrips => !matches!(peer, Peer::SocatNoDelay | Peer::NoSandbox),
+            Kind::Throughput => !matches!(peer, Peer::SocatNoDelay | Peer::NoTrace | Peer::NoSandbox),
             _ => peer != Peer::NoTrace,
         };
         suits && peer.serves(self.serves, self.tls)
