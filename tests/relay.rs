@@ -111,6 +111,30 @@ fn a_name_is_not_given_to_another_while_anyone_remembers_its_owner() {
     assert_eq!(fourth.line(), "* 이름이 바뀌었습니다: 손님4 → kim");
 }
 
+/// The log is 4 MiB; its first page and its last may be shared with something else.
+#[test]
+fn the_hubs_log_is_not_in_a_childs_memory() {
+    let server = Server::start(&RELAY);
+    let _client = server.join();
+    let maps = |pid: i32| std::fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap();
+    let (parent, child) = (maps(server.pid()), maps(server.wait_for_children(1)[0]));
+    let (mut place, mut kept) = ("", Vec::new());
+    for line in parent.lines() {
+        let mut words = line.split_whitespace();
+        match words.next() {
+            Some("VmFlags:") if words.any(|flag| flag == "dc") => kept.push(place), // "do not copy area on fork"
+            Some(first) if first.contains('-') => place = first,
+            _ => {}
+        }
+    }
+    let bytes = |place: &&str| {
+        let ends = place.split_once('-').map(|(from, to)| [from, to].map(|end| u64::from_str_radix(end, 16).unwrap()));
+        ends.map_or(0, |[from, to]| to - from)
+    };
+    let log = kept.iter().find(|place| bytes(place) >= (4 << 20) - 8192).expect("a mapping that is not handed on");
+    assert!(parent.contains(*log) && !child.contains(*log), "{log}");
+}
+
 #[test]
 fn a_line_that_is_too_long_is_refused_and_memory_stays_flat() {
     let server = relay(&["--max-line", "1000"]);

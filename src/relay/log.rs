@@ -72,7 +72,8 @@ impl Log {
 /// `madvise(…, MADV_DONTFORK)`: what others say is none of a child's business, and pages that fork() does not
 /// hand on cost nothing, neither there nor when the parent writes to them again.
 ///
-/// Only advice, about memory that is a mapping of its own. A log that has outgrown it is handed on as all else is.
+/// malloc(3) makes a mapping of its own for as much as a log is (mallopt(3), M_MMAP_THRESHOLD), which goes as a whole
+/// when it is freed: no other memory gets its pages. A log that has outgrown them is handed on as all else is.
 #[allow(unsafe_code)] // madvise(2) is told of memory by its address.
 fn keep_from_children(bytes: &mut Vec<u8>) {
     let Ok(Some(page)) = sysconf(SysconfVar::PAGE_SIZE) else { return };

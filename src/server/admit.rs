@@ -12,7 +12,7 @@ use nix::sys::signal::SigSet;
 use nix::sys::socket::Shutdown;
 use openssl::ssl::SslContext;
 
-use super::child::{ROOM_BYTES, Setup, serve};
+use super::child::{BUFFERS_BYTES, Setup, serve};
 use super::client::{Client, Runner};
 use super::parent::Parent;
 use super::wait::Waiter;
@@ -160,7 +160,7 @@ impl Parent<'_> {
             keylog: self.keylog.as_ref(),
             sandbox: self.sandbox.as_ref(),
         };
-        hand_to_child(conn, &setup, &mut self.room).map(|(end, pid)| (end, Runner::Process(pid)))
+        hand_to_child(conn, &setup, &mut self.buffers).map(|(end, pid)| (end, Runner::Process(pid)))
     }
 
     /// Takes the listener out of the wait; what is in its queue stays there. One log line an episode.
@@ -192,7 +192,7 @@ fn start_thread(
     let life = move || {
         let (tls, mask) = (tls.as_ref(), SigSet::empty());
         let setup = Setup { id, peer, traffic, args: &args, tls, mask, keylog: None, sandbox: None };
-        serve(copy, child_end, &setup, Waiter::new(None), &mut vec![0; ROOM_BYTES])
+        serve(copy, child_end, &setup, Waiter::new(None), &mut vec![0; BUFFERS_BYTES])
     };
     match thread::Builder::new().spawn(life) {
         Ok(thread) => {

@@ -60,9 +60,9 @@ pub fn serve(
     relay: &ChildEnd,
     setup: &Setup<'_>,
     waiter: &Waiter,
-    room: &mut [u8],
+    buffers: &mut [u8],
 ) -> Ending {
-    let (packet, buf) = room.split_at_mut(RELAY_MAX_BYTES);
+    let (packet, buf) = buffers.split_at_mut(RELAY_MAX_BYTES);
     let mut chat = Chat {
         transport,
         relay,

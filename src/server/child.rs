@@ -37,7 +37,7 @@ use crate::transport::Transport;
 /// First byte of a TLS record that carries a handshake message (RFC 8446 §5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
 /// What a child reads into: a packet of the relay, and what a client sends.
-pub const ROOM_BYTES: usize = RELAY_MAX_BYTES + chat::READ_BYTES;
+pub const BUFFERS_BYTES: usize = RELAY_MAX_BYTES + chat::READ_BYTES;
 
 /// What a child has to know about the connection that it serves.
 pub struct Setup<'a> {
@@ -76,9 +76,9 @@ impl Outfit {
 }
 
 /// The child's life, from fork() to _exit(). It never returns into the parent's frames.
-pub fn live(conn: Socket, relay: ChildEnd, setup: &Setup<'_>, outfit: &mut Outfit, room: &mut [u8]) -> ! {
+pub fn live(conn: Socket, relay: ChildEnd, setup: &Setup<'_>, outfit: &mut Outfit, buffers: &mut [u8]) -> ! {
     let life = AssertUnwindSafe(|| match keep_only(outfit, setup, &relay) {
-        Ok(waiter) => serve(conn, relay, setup, waiter, room),
+        Ok(waiter) => serve(conn, relay, setup, waiter, buffers),
         Err(errno) => {
             log::error!("child set-up failed: {}", crate::error::describe(errno));
             Ending::SetupFailed
@@ -108,17 +108,17 @@ fn keep_only(outfit: &mut Outfit, setup: &Setup<'_>, relay: &ChildEnd) -> nix::R
 
 /// Serves one connection to its end: in a forked child, or, under --no-fork, in the parent itself.
 ///
-/// `room` is [`ROOM_BYTES`] long.
-pub fn serve(conn: Socket, relay: ChildEnd, setup: &Setup<'_>, waiter: Waiter, room: &mut [u8]) -> Ending {
+/// `buffers` is [`BUFFERS_BYTES`] long.
+pub fn serve(conn: Socket, relay: ChildEnd, setup: &Setup<'_>, waiter: Waiter, buffers: &mut [u8]) -> Ending {
     let transport = match setup.tls {
         None => Ok((Transport::plain(conn.as_fd()), None)),
         Some(context) => secure(&conn, &relay, setup, context, &waiter),
     };
     let transport = transport.map(|(transport, shown)| (transport.counted_in(setup.traffic), shown));
     let ending = match (transport, setup.args.mode) {
-        (Ok((transport, _)), Mode::Echo) => echo::serve(transport, &relay, setup, &waiter, room),
+        (Ok((transport, _)), Mode::Echo) => echo::serve(transport, &relay, setup, &waiter, buffers),
         (Ok((mut transport, certificate)), Mode::Relay) => match name_in(certificate.as_deref()) {
-            Ok(name) => chat::serve(transport, name.as_deref(), &relay, setup, &waiter, room),
+            Ok(name) => chat::serve(transport, name.as_deref(), &relay, setup, &waiter, buffers),
             Err(words) => {
                 farewell(&mut transport, &waiter, words.as_bytes(), false);
                 Ending::NotNamed

@@ -24,9 +24,9 @@ pub fn serve(
     relay: &ChildEnd,
     setup: &Setup<'_>,
     waiter: &Waiter,
-    room: &mut [u8],
+    buffers: &mut [u8],
 ) -> Ending {
-    let buf = &mut room[..BUFFER_BYTES];
+    let buf = &mut buffers[..BUFFER_BYTES];
     let mut pending = 0..0; // the part of `buf` that the client is still to get back
     let mut reads = 0;
     let idle = setup.args.idle_timeout;

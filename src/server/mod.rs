@@ -118,7 +118,7 @@ fn take_newcomer(listener: &Socket) -> std::result::Result<(Socket, SocketAddr),
 fn hand_to_child(
     conn: Socket,
     setup: &child::Setup<'_>,
-    room: &mut [u8],
+    buffers: &mut [u8],
 ) -> std::result::Result<(ParentEnd, Pid), NotStarted> {
     let (parent_end, child_end) = match relay::pair() {
         Ok(pair) => pair,
@@ -131,7 +131,7 @@ fn hand_to_child(
             child_end.close();
             Ok((parent_end, pid))
         }
-        Ok(None) => child::live(conn, child_end, setup, &mut outfit, room),
+        Ok(None) => child::live(conn, child_end, setup, &mut outfit, buffers),
         Err(errno) => Err(NotStarted { call: "fork", errno, conn }),
     }
 }

@@ -13,7 +13,7 @@ use nix::sys::signal::{SigSet, Signal};
 use openssl::ssl::SslContext;
 
 use super::admit::Door;
-use super::child::ROOM_BYTES;
+use super::child::BUFFERS_BYTES;
 use super::client::{Client, Runner};
 use super::deliver::LAST_WORDS;
 use super::start::{Kept, sandbox_around_children};
@@ -70,7 +70,7 @@ pub struct Parent<'a> {
     /// Of a child: for its ppoll(), and to read into. The parent never writes there, so that there are no pages
     /// to copy.
     pub mask: SigSet,
-    pub room: Vec<u8>,
+    pub buffers: Vec<u8>,
     /// `None` under --no-fork and --no-sandbox.
     pub sandbox: Option<Sandbox>,
 }
@@ -112,7 +112,7 @@ impl<'a> Parent<'a> {
             stop_by: None,
             packet: vec![0; RELAY_MAX_BYTES],
             mask: mask_of_a_child().during("sigprocmask", "")?,
-            room: vec![0; ROOM_BYTES],
+            buffers: vec![0; BUFFERS_BYTES],
             sandbox,
         })
     }
