@@ -79,6 +79,11 @@ impl Terminal {
         self.came.lock().unwrap().len()
     }
 
+    /// Nothing has come since something was last typed.
+    pub fn is_silent(&self) -> bool {
+        self.len() == self.typed
+    }
+
     pub fn shell_waits(&self) -> bool {
         self.came.lock().unwrap()[self.typed..].ends_with(SHELL.as_bytes())
     }
