@@ -115,6 +115,7 @@ pub fn serve(conn: Socket, relay: ChildEnd, setup: &Setup<'_>, waiter: Waiter, b
         Some(context) => secure(&conn, &relay, setup, context, &waiter),
     };
     let transport = transport.map(|(transport, shown)| (transport.counted_in(setup.traffic), shown));
+    waiter.begin();
     let ending = match (transport, setup.args.mode) {
         (Ok((transport, _)), Mode::Echo) => echo::serve(transport, &relay, setup, &waiter, buffers),
         (Ok((mut transport, certificate)), Mode::Relay) => match name_in(certificate.as_deref()) {
