@@ -41,15 +41,16 @@ pub fn run(options: &Options) -> Result<bool> {
         options.is_whole(&missing)?;
     }
     let mut outcome = Outcome { works: Vec::new(), instructions: None, held: Vec::new(), missing };
-    let mut works = Work::all(options.most_clients);
-    works.retain(|work| options.wants(&work.name));
+    let all = Work::all(options.most_clients);
+    let works: Vec<Work> = all.iter().filter(|work| options.wants(&work.name)).cloned().collect();
     for together in works.chunk_by(Work::goes_with) {
         outcome.works.extend(in_turns(together, &peers, options, &place));
     }
     let mut right = outcome.works.iter().flat_map(|(_, rows)| rows).all(|row| row.failure.is_none());
     let counts = options.no_trace.is_some() && options.wants("instructions");
     if outcome.works.is_empty() && !counts {
-        return failed(format!("그런 일은 없습니다: {}", options.works.join(",")));
+        let names: Vec<&str> = all.iter().map(|work| work.name.as_str()).collect();
+        return failed(format!("그런 일은 없습니다: {}. 있는 것: {}", options.works.join(","), names.join(", ")));
     }
     if counts && peers.contains(&Peer::Sockstep) && !outcome.missing.contains(&PROGRAM) {
         progress("명령어를 세는 중");

@@ -91,8 +91,8 @@ impl Work {
     pub fn suits(&self, peer: Peer) -> bool {
         let suits = match self.kind {
             Kind::Connections { resumed: true } => matches!(peer, Peer::Sockstep | Peer::Bare),
-            // Once the connection stands, it is the same server twice.
-            Kind::RoundTrips => !matches!(peer, Peer::SocatNoDelay | Peer::NoSandbox),
+            // Once the connection stands, Nagle holds nothing back: the same server twice.
+            Kind::RoundTrips => !matches!(peer, Peer::SocatNoDelay),
             Kind::Throughput => !matches!(peer, Peer::SocatNoDelay | Peer::NoTrace | Peer::NoSandbox),
             _ => peer != Peer::NoTrace,
         };
