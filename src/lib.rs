@@ -17,10 +17,10 @@ pub mod lifecycle;
 pub mod logging;
 // Which addresses may come in.
 pub mod network;
+// How much the system lets us have, and we others.
+pub mod limits;
 // The command line.
 pub mod cli;
-// How much the system lets us have.
-pub mod limits;
 // Who is told when to stop.
 pub mod signal;
 // A child can do next to nothing.

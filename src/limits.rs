@@ -1,8 +1,15 @@
-//! How much the system lets us have: descriptors, and so clients.
+//! How much the system lets us have: descriptors, and so clients. And how much of it we let others have: one source
+//! address (source.rs), those who have not finished their handshake (early_drop.rs), and the log.
+
+mod early_drop;
+mod source;
 
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+pub use early_drop::EarlyDrop;
+pub use source::{Source, Sources};
 
 /// Descriptors that the parent needs beside one relay end a client: 0-2, listener, epoll, signals,
 /// the two of a connection on its way to its child, and the newcomers that are being refused.

@@ -3,22 +3,15 @@
 
 mod support;
 
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
+use std::net::{SocketAddr, TcpListener};
 use std::time::Instant;
 
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
 use support::tls::{TlsPeer, assert_refused, tls_client};
 use support::*;
 
 /// Connects from 127.0.0.`last`: on Linux all of 127.0.0.0/8 is this machine.
 fn connect_from(last: u8, server: &Server) -> Peer {
-    let here = SockaddrIn::from(SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, last), 0));
-    let there = SockaddrIn::from(SocketAddrV4::new(Ipv4Addr::LOCALHOST, server.port()));
-    let conn = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
-    bind(conn.as_raw_fd(), &here).unwrap();
-    connect(conn.as_raw_fd(), &there).unwrap();
-    Peer::new(TcpStream::from(conn))
+    network::connect_from(&format!("127.0.0.{last}"), server)
 }
 
 fn assert_gets_in(mut peer: Peer) {

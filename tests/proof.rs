@@ -35,10 +35,10 @@ fn has_ipv6() -> bool {
 }
 
 /// Stage 1: a client sends all it has, closes its direction, and reads the rest.
-fn echo(form: Form, listen: &str, more: &[&str]) -> Pair {
+fn echo(form: Form, listen: &str, server: &[&str], client: &[&str]) -> Pair {
     let scene = Scene::new(form);
-    let server = scene.server(listen, &[&["--mode", "echo"], more].concat());
-    let client = scene.client(&server.addr.to_string(), &[], LINES.as_bytes());
+    let server = scene.server(listen, &[&["--mode", "echo"], server].concat());
+    let client = scene.client(&server.addr.to_string(), client, LINES.as_bytes());
     assert_eq!((client.text().as_str(), client.code()), (LINES, 0), "{}", client.err);
     scene.stop(server);
     scene.pair()
@@ -94,7 +94,7 @@ fn both(forms: impl Fn(Form)) {
 #[test]
 fn stage_1_is_told_as_strace_sees_it() {
     both(|form| {
-        let pair = echo(form, "127.0.0.1:0", &[]);
+        let pair = echo(form, "127.0.0.1:0", &[], &[]);
         pair.assert_same(&[&LIFE[..], &CLIENT, &["SHUT_WR"]].concat());
         // For these the file's trace asks the kernel questions that it does not show.
         assert_eq!(pair.told.contains("\tstate 3 tcp LISTEN "), form == Form::File);
@@ -104,13 +104,23 @@ fn stage_1_is_told_as_strace_sees_it() {
 #[test]
 fn stage_1_over_ipv6_is_told_as_strace_sees_it() {
     if has_ipv6() {
-        both(|form| echo(form, "[::1]:0", &[]).assert_same(&["AF_INET6", "inet_pton"]));
+        both(|form| echo(form, "[::1]:0", &[], &[]).assert_same(&["AF_INET6", "inet_pton"]));
     }
 }
 
 #[test]
 fn a_server_that_does_not_fork_is_told_as_strace_sees_it() {
-    both(|form| echo(form, "127.0.0.1:0", &["--no-fork"]).assert_same(&["accept4(", "recv(", "close("]));
+    both(|form| echo(form, "127.0.0.1:0", &["--no-fork"], &[]).assert_same(&["accept4(", "recv(", "close("]));
+}
+
+/// Its child has one word for the parent: that the handshake is over.
+#[test]
+fn stage_1_over_tls_is_told_as_strace_sees_it() {
+    let (pem, key, ca) = (cert("server.pem"), cert("server.key"), cert("ca.pem"));
+    both(|form| {
+        let pair = echo(form, "127.0.0.1:0", &["--tls", "--cert", &pem, "--key", &key], &["--tls", "--ca", &ca]);
+        pair.assert_same(&[&LIFE[..], &CLIENT, &["MSG_PEEK", r#", "J", 1, MSG_NOSIGNAL) = 1"#]].concat());
+    });
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod support;
 
 use std::process::{Command, Stdio};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -159,6 +160,10 @@ fn the_longest_line_of_the_worst_characters_arrives() {
     first.send("\u{9b}".repeat(32_768) + "\n" + &"가".repeat(21_845) + "\n");
     assert_eq!(second.line(), format!("[손님1] {}", "\\u{9b}".repeat(32_768)));
     assert_eq!(second.line(), format!("[손님1] {}", "가".repeat(21_845)));
+    // A byte more than the default allows.
+    first.send("x".repeat(65_537) + "\n끝\n");
+    assert_eq!(first.line(), "! 줄이 너무 길어 전하지 않았습니다.");
+    assert_eq!(second.line(), "[손님1] 끝");
 }
 
 #[test]
@@ -354,6 +359,25 @@ fn an_idle_client_hears_why_it_has_to_go() {
     let server = relay(&["--idle-timeout", "0.3"]);
     assert_eq!(server.join().rest(), "! 오랫동안 아무 말씀이 없어서 연결을 끊습니다.\n");
     server.wait_for_log("idle for too long");
+}
+
+/// For longer than the limit in all, never for so long in silence.
+#[test]
+fn who_speaks_now_and_then_is_not_idle() {
+    for mode in ["echo", "relay"] {
+        let server = Server::start(&["--mode", mode, "--idle-timeout", "2"]);
+        let mut peer = server.connect();
+        let until = Instant::now() + Duration::from_secs(3);
+        while Instant::now() < until {
+            peer.send("/who\n");
+            peer.line();
+            thread::sleep(Duration::from_millis(100));
+        }
+        assert!(!server.log().contains("idle"), "{}", server.log());
+        drop(peer);
+        server.wait_for_log("closed after");
+        assert!(!server.log().contains("idle"), "{}", server.log());
+    }
 }
 
 #[test]

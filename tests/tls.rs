@@ -4,7 +4,7 @@
 mod support;
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
@@ -345,6 +345,40 @@ fn the_whole_handshake_has_one_deadline() {
     assert!(gone, "each byte must not win another second");
     assert!(silent.rest().contains("TLS"));
     eventually("two log lines", || server.log().matches("TLS handshake took too long").count() == 2);
+}
+
+/// Sends one byte a call.
+#[derive(Debug)]
+struct Dribbled(TcpStream);
+
+impl Read for Dribbled {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(buf)
+    }
+}
+
+impl Write for Dribbled {
+    fn write(&mut self, data: &[u8]) -> std::io::Result<usize> {
+        self.0.write(&data[..1])
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_handshake_that_dribbles_but_ends_in_time_is_as_good_as_any() {
+    for mode in ["echo", "relay"] {
+        let server = tls_server(&["--mode", mode]);
+        let mut connector = SslConnector::builder(SslMethod::tls_client()).unwrap();
+        connector.set_ca_file(cert("ca.pem")).unwrap();
+        let conn = server.connect().stream;
+        conn.set_nodelay(true).unwrap();
+        let mut peer = Peer::around(connector.build().connect("127.0.0.1", Dribbled(conn)).unwrap());
+        peer.send("안녕\n");
+        assert!(peer.line().contains("안녕") || mode == "relay");
+    }
 }
 
 #[test]

@@ -72,6 +72,10 @@ fn wrong_use_is_named_and_explained() {
         (&["server", "--max-line", "0"], &["--max-line", "'0'"]),
         (&["server", "--max-line", "65537"], &["--max-line", "'65537'"]),
         (&["server", "--max-clients", "0"], &["--max-clients", "'0'"]),
+        (&["server", "--max-per-source", "0"], &["--max-per-source", "'0'"]),
+        (&["server", "--max-handshakes", "0"], &["--max-handshakes", "'0'", "3000:30:6000"]),
+        (&["server", "--max-handshakes", "10:30"], &["--max-handshakes", "'10:30'", "3000:30:6000"]),
+        (&["server", "--max-handshakes", "11:30:10"], &["--max-handshakes", "'11:30:10'", "시작은 한도보다"]),
         (&["server", "--slow-timeout", "0"], &["--slow-timeout", "'0'"]),
         (&["server", "--slow-timeout=-1"], &["--slow-timeout", "'-1'"]),
         (&["server", "--slow-timeout", "NaN"], &["--slow-timeout", "'NaN'"]),
@@ -113,6 +117,8 @@ fn wrong_use_is_named_and_explained() {
 fn a_negative_number_is_refused_as_the_value_of_its_option() {
     for option in
         ["--slow-timeout", "--handshake-timeout", "--idle-timeout", "--backlog", "--max-clients", "--max-line"]
+            .into_iter()
+            .chain(["--max-per-source", "--max-handshakes"])
     {
         assert_wrong_use(&sockstep(&["server", option, "-1"]), &[option, "'-1'"]);
     }

@@ -29,9 +29,11 @@ until_true() {
     "$@"
 }
 
-# Both ends wait for something to read. Over TLS the child has sent its half of the handshake and a ticket by then.
+# Both ends wait for something to read. Over TLS the child has sent its half of the handshake, a ticket and a word to its
+# parent by then, and the parent has heard that.
 is_at_rest() {
-    [ "$(grep -c $'\tc1\t[0-9]*\tsend(' "$1")" = 2 ] &&
+    [ "$(grep -c $'\tc1\t[0-9]*\tsend(' "$1")" = 3 ] &&
+        grep -q $'\tserver\t[0-9]*\trecv(.*"J"' "$1" &&
         grep $'\tclient\t[0-9]*/' "$1" | tail -n 1 | grep -q EAGAIN
 }
 

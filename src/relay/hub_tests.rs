@@ -106,6 +106,28 @@ fn a_full_log_stops_the_senders_and_stays_bounded() {
     assert!(hub.welcomes(1));
 }
 
+/// The hub wants a packet only while the longest one there is still fits: to the byte.
+#[test]
+fn there_is_room_as_long_as_any_packet_fits() {
+    let (mut hub, _) = hub_with([1, 2]);
+    (1..=2).for_each(|id| drop(take_all(&mut hub, id)));
+    assert_eq!((hub.log.len(), hub.private_bytes), (0, 0));
+    hub.log.append(1, |buf| buf.resize(buf.len() + LOG_BYTES - RELAY_MAX_BYTES - 8, b'x'));
+    assert_eq!(hub.log.len(), LOG_BYTES - RELAY_MAX_BYTES);
+    assert!(hub.has_room() && hub.welcomes(1));
+    hub.private_bytes = 1;
+    assert!(!hub.has_room() && !hub.welcomes(1));
+}
+
+#[test]
+fn answers_wait_for_a_member_up_to_a_bound_and_then_it_is_not_heard() {
+    let (mut hub, _) = hub_with([1, 2]);
+    for (bytes, welcome) in [(OUTBOX_BYTES, true), (OUTBOX_BYTES + 1, false)] {
+        hub.members.get_mut(&1).unwrap().outbox_bytes = bytes;
+        assert_eq!((hub.welcomes(1), hub.welcomes(2)), (welcome, true), "{bytes}");
+    }
+}
+
 #[test]
 fn only_the_stalled_reader_is_cut_off() {
     let (mut hub, now) = hub_with([1, 2, 3]);
@@ -127,6 +149,17 @@ fn a_reader_that_trickles_does_not_hold_the_class_up() {
     hub.overdue(now);
     take(&mut hub, 2); // its greeting, a few dozen bytes
     assert_eq!(hub.overdue(now + SLOW), [2]);
+}
+
+#[test]
+fn who_takes_64_kib_in_time_is_slow_and_who_takes_a_byte_less_is_stalled() {
+    for (bytes, cut_off) in [(64 * 1024 - 1, vec![2]), (64 * 1024, vec![])] {
+        let (mut hub, now) = hub_with([1, 2, 3]);
+        fill(&mut hub, 1, &[2], now);
+        hub.overdue(now);
+        hub.members.get_mut(&2).unwrap().taken += bytes;
+        assert_eq!(hub.overdue(now + SLOW), cut_off, "{bytes}");
+    }
 }
 
 #[test]

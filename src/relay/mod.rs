@@ -37,7 +37,7 @@ use crate::lifecycle::{Socket, close, recv_packet, send, shutdown, socketpair};
 
 pub use hub::{Hub, Offence, Rules};
 pub use names::check as check_name;
-pub use packet::{MAX_LINES_BYTES, PREFIX_MAX_BYTES, RELAY_MAX_BYTES, ToHub, frames};
+pub use packet::{HERE, MAX_LINES_BYTES, PREFIX_MAX_BYTES, RELAY_MAX_BYTES, ToHub, frames};
 
 /// A connection's number: given by the parent, counted up, never used twice.
 pub type Id = u32;

@@ -22,6 +22,9 @@ const HEADER_BYTES: usize = 8;
 /// The origin of what the hub itself says: no connection has this number.
 pub const FROM_HUB: Id = 0;
 
+/// What the child of an echo server says once the TLS handshake is over, and nothing else ever: `Join(None)`.
+pub const HERE: &[u8] = b"J";
+
 /// What a child may ask of the hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ToHub<'a> {
@@ -121,6 +124,7 @@ mod tests {
         for request in requests {
             assert_eq!(ToHub::decode(&request.encode()), Some(request));
         }
+        assert_eq!(ToHub::decode(HERE), Some(ToHub::Join(None)));
     }
 
     proptest! {

@@ -1,7 +1,5 @@
-//! Who comes in: accept() and its errors, the addresses that may, the limit of clients, and refusals
-//! that arrive.
+//! Who comes in: accept() and its errors, and a child for each newcomer whom the door lets in.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::thread;
@@ -9,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::signal::SigSet;
-use nix::sys::socket::Shutdown;
 use openssl::ssl::SslContext;
 
 use super::child::{BUFFERS_BYTES, Setup, serve};
@@ -19,9 +16,7 @@ use super::wait::Waiter;
 use super::{NotStarted, hand_to_child, take_newcomer};
 use crate::cli::ServerArgs;
 use crate::error::{Error, Result, describe, errno_of};
-use crate::lifecycle::{AcceptError, Socket, close, discard, duplicate, send, shutdown};
-use crate::limits::Throttle;
-use crate::network::allowed;
+use crate::lifecycle::{AcceptError, Socket, close, duplicate};
 use crate::relay::{self, Id, ParentEnd};
 use crate::traffic::Traffic;
 
@@ -29,55 +24,6 @@ use crate::traffic::Traffic;
 const ACCEPTS_A_ROUND: usize = 64;
 /// How long the listener is left alone when the system has nothing left.
 const PAUSE: Duration = Duration::from_millis(100);
-/// A refused newcomer has this long to read why and to close.
-const REFUSAL_LINGER: Duration = Duration::from_secs(1);
-/// Refused newcomers that are held open so; part of `limits::RESERVED_FDS`.
-const REFUSED_AT_MOST: usize = 16;
-/// More than a receive buffer holds: one call empties it.
-const DISCARD_BYTES: usize = 1 << 26;
-/// A TLS alert, fatal, access_denied, before any handshake (RFC 8446 §6): all that a TLS client can read.
-const TLS_REFUSAL: [u8; 7] = [21, 3, 3, 0, 2, 2, 49];
-
-/// The state of the door.
-#[derive(Debug, Default)]
-pub struct Door {
-    /// While set, accept() is not called: the system had nothing left.
-    pub paused_until: Option<Instant>,
-    /// epoll does not report newcomers.
-    pub unwatched: bool,
-    refused: VecDeque<(Instant, Socket)>,
-    refusals: Throttle,
-    strangers: Throttle,
-    losses: Throttle,
-    exhaustions: Throttle,
-}
-
-impl Door {
-    /// When the door has to be looked after again.
-    pub fn deadline(&self) -> Option<Instant> {
-        let linger = self.refused.front().map(|(until, _)| *until);
-        [self.paused_until, linger].into_iter().flatten().min()
-    }
-
-    /// Tells a newcomer why, in its own protocol, and keeps the socket until that has been read.
-    fn refuse(&mut self, conn: Socket, tls: bool, words: &str, now: Instant) {
-        let words = if tls { &TLS_REFUSAL[..] } else { words.as_bytes() };
-        // A fresh socket has room for this; if the newcomer has gone already, nobody misses it.
-        let _ = send(conn.as_fd(), words);
-        let _ = shutdown(conn.as_fd(), Shutdown::Write);
-        self.refused.push_back((now + REFUSAL_LINGER, conn));
-        self.dismiss(now);
-    }
-
-    /// Closes the refused whose time is up. Their unread input goes first: it would make an RST.
-    pub fn dismiss(&mut self, now: Instant) {
-        while self.refused.len() > REFUSED_AT_MOST || self.refused.front().is_some_and(|(until, _)| *until <= now) {
-            let Some((_, conn)) = self.refused.pop_front() else { return };
-            let _ = discard(conn.as_fd(), DISCARD_BYTES);
-            close(conn);
-        }
-    }
-}
 
 impl Parent<'_> {
     /// The listener is readable: take newcomers until nobody waits, or the round is over.
@@ -108,31 +54,20 @@ impl Parent<'_> {
     }
 
     fn welcome(&mut self, conn: Socket, peer: SocketAddr, now: Instant) {
-        if !allowed(&self.args.allow, peer.ip()) {
-            if let Some(more) = self.door.strangers.pass(now) {
-                log::warn!("refused {peer}: not in --allow ({more} more refused)");
-            }
-            let from = peer.ip().to_canonical();
-            let words = format!("! 이 서버는 {from}에서 오는 접속을 받지 않습니다.\n");
-            return self.door.refuse(conn, self.tls.is_some(), &words, now);
-        }
-        if self.clients.len() >= self.max_clients as usize {
-            if let Some(more) = self.door.refusals.pass(now) {
-                log::warn!("refused {peer}: {} clients are here already ({more} more refused)", self.max_clients);
-            }
-            let words = format!("! 자리가 없습니다. 동시에 {}명까지 접속할 수 있습니다.\n", self.max_clients);
-            return self.door.refuse(conn, self.tls.is_some(), &words, now);
+        if let Some(refusal) = self.door.objection(self.clients.len(), peer) {
+            return self.door.turn_away(conn, peer, refusal, now);
         }
         let (id, traffic) = (self.last_id + 1, self.places.take());
         match self.start(id, conn, peer, traffic) {
             Ok((end, runner)) => {
                 self.exhausted = false;
-                self.register(id, Client::new(end, runner, traffic, peer, now));
+                self.door.let_in(peer);
+                self.register(id, Client::new(end, runner, traffic, peer, self.tls.is_some(), now));
             }
             Err(NotStarted { call, errno, conn }) => {
                 self.places.give_back(traffic);
                 let words = "! 서버의 자원이 부족합니다. 잠시 뒤에 다시 접속하십시오.\n";
-                self.door.refuse(conn, self.tls.is_some(), words, now);
+                self.door.refuse(conn, words, now);
                 self.pause(call, errno, now);
             }
         }
@@ -169,8 +104,7 @@ impl Parent<'_> {
         if begins && self.door.exhaustions.pass(now).is_some() {
             log::warn!("{call} failed: {}: not accepting for a moment", describe(errno));
         }
-        self.door.refused.iter_mut().for_each(|(until, _)| *until = now); // they hold what is missing
-        self.door.dismiss(now);
+        self.door.dismiss_all(now); // they hold what is missing
         self.door.paused_until = Some(now + PAUSE);
         self.watch_listener();
     }

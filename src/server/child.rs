@@ -27,7 +27,7 @@ use crate::cli::{Mode, ServerArgs};
 use crate::lesson;
 use crate::lifecycle::{Socket, close, close_all_but, exit_at_once, peek};
 use crate::logging;
-use crate::relay::{ChildEnd, Id, RELAY_MAX_BYTES};
+use crate::relay::{ChildEnd, HERE, Id, RELAY_MAX_BYTES};
 use crate::sandbox::{self, Sandbox};
 use crate::signal;
 use crate::tls::{KeyLog, Trouble, accepting, handshake_step};
@@ -117,7 +117,12 @@ pub fn serve(conn: Socket, relay: ChildEnd, setup: &Setup<'_>, waiter: Waiter, b
     let transport = transport.map(|(transport, shown)| (transport.counted_in(setup.traffic), shown));
     waiter.begin();
     let ending = match (transport, setup.args.mode) {
-        (Ok((transport, _)), Mode::Echo) => echo::serve(transport, &relay, setup, &waiter, buffers),
+        (Ok((transport, _)), Mode::Echo) => {
+            if setup.tls.is_some() {
+                let _ = relay.send(HERE); // the parent counts who is not; when it is gone, the wait tells of that
+            }
+            echo::serve(transport, &relay, setup, &waiter, buffers)
+        }
         (Ok((mut transport, certificate)), Mode::Relay) => match name_in(certificate.as_deref()) {
             Ok(name) => chat::serve(transport, name.as_deref(), &relay, setup, &waiter, buffers),
             Err(words) => {

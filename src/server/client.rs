@@ -35,6 +35,8 @@ pub struct Client {
     pub pid: Pid,
     pub peer: SocketAddr,
     pub since: Instant,
+    /// Its TLS handshake is not over yet.
+    pub handshaking: bool,
     /// Where its child counts.
     pub traffic: Option<&'static Traffic>,
     /// The child's queue is full: nothing is sent to it until epoll says that there is room.
@@ -55,6 +57,7 @@ impl Client {
         runner: Runner,
         traffic: Option<&'static Traffic>,
         peer: SocketAddr,
+        tls: bool,
         since: Instant,
     ) -> Client {
         let pid = if let Runner::Process(pid) = runner { pid } else { Pid::this() };
@@ -64,6 +67,7 @@ impl Client {
             pid,
             peer,
             since,
+            handshaking: tls,
             traffic,
             full: false,
             unheard: false,

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::epoll::{EpollEvent, EpollFlags, EpollTimeout};
 
-use super::client::Runner;
+use super::client::{Client, Runner};
 use super::parent::Parent;
+use crate::cli::Mode;
 use crate::error::{Result, describe};
 use crate::logging::LOG_PACKET;
-use crate::relay::{FromPair, Id};
+use crate::relay::{FromPair, HERE, Id, Offence};
 
 /// A child whose packets have ended, by its own will or the hub's, or that was dismissed has this long to tell its
 /// client, then it is killed.
@@ -28,6 +29,12 @@ enum Heard {
     Nothing,
     End,
     Offence(&'static str),
+}
+
+impl From<std::result::Result<(), Offence>> for Heard {
+    fn from(taken: std::result::Result<(), Offence>) -> Heard {
+        taken.map_or_else(|offence| Heard::Offence(offence.0), |()| Heard::Packet)
+    }
 }
 
 impl Parent<'_> {
@@ -79,15 +86,21 @@ impl Parent<'_> {
         let heard = match end.receive(&mut self.packet) {
             Ok(FromPair::Packet(packet)) if packet.length > packet.bytes.len() => Heard::Offence("packet too long"),
             Ok(FromPair::Packet(packet)) if packet.bytes.starts_with(&[LOG_PACKET]) => {
-                let written = self.clients.get_mut(&id).map_or(Ok(()), |client| client.write_down(id, packet.bytes));
-                written.map_or_else(|offence| Heard::Offence(offence.0), |()| Heard::Packet)
+                self.clients.get_mut(&id).map_or(Ok(()), |client| client.write_down(id, packet.bytes)).into()
             }
             // Behind our goodbye nobody would hear it any more.
             Ok(FromPair::Packet(_)) if self.stop_by.is_some() || client.finished => Heard::Packet,
-            Ok(FromPair::Packet(packet)) => match self.hub.receive(id, packet.bytes, now) {
-                Ok(()) => Heard::Packet,
-                Err(offence) => Heard::Offence(offence.0),
-            },
+            Ok(FromPair::Packet(packet)) => {
+                let taken = match self.args.mode {
+                    Mode::Relay => self.hub.receive(id, packet.bytes, now),
+                    Mode::Echo => is_here(client, packet.bytes),
+                };
+                // The first packet that is taken says that the client is there, whatever else it says.
+                if let Some(client) = self.clients.get_mut(&id).filter(|_| taken.is_ok()) {
+                    self.door.handshake_over(client);
+                }
+                taken.into()
+            }
             Ok(FromPair::Nothing) => Heard::Nothing,
             Ok(FromPair::End) => Heard::End,
             Err(errno) => {
@@ -207,4 +220,9 @@ impl Parent<'_> {
             }
         }
     }
+}
+
+/// All that the child of an echo server has to say, and only once, when its handshake is over.
+fn is_here(client: &Client, packet: &[u8]) -> std::result::Result<(), Offence> {
+    if client.handshaking && packet == HERE { Ok(()) } else { Err(Offence("an echo has nothing to say")) }
 }

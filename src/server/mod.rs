@@ -4,7 +4,8 @@
 //! ```text
 //! parent.rs    the loop: listener, signals, one relay socket a child
 //! deliver.rs   packets between the hub and the children
-//! admit.rs     who comes in, and what happens when the system has nothing left
+//! admit.rs     accept(), a child for each newcomer, and what happens when the system has nothing left
+//! door.rs      who may come in, and how many of whom are in
 //! child.rs     fork() and what a child keeps; echo.rs and chat.rs are what it does
 //! identity.rs  whom a child serves, when clients show certificates
 //! ending.rs    how a connection ends
@@ -22,6 +23,7 @@ mod client;
 mod command;
 mod datagram;
 mod deliver;
+mod door;
 mod echo;
 mod ending;
 mod identity;

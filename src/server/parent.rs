@@ -12,10 +12,10 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use nix::sys::signal::{SigSet, Signal};
 use openssl::ssl::SslContext;
 
-use super::admit::Door;
 use super::child::BUFFERS_BYTES;
 use super::client::{Client, Runner};
 use super::deliver::LAST_WORDS;
+use super::door::Door;
 use super::start::{Kept, sandbox_around_children};
 use crate::cli::ServerArgs;
 use crate::error::{During, Result, describe};
@@ -45,7 +45,6 @@ pub struct Parent<'a> {
     pub door: Door,
     /// The system had nothing left when it was last asked; one log line an episode.
     pub exhausted: bool,
-    pub max_clients: u32,
     pub last_id: Id,
     pub terminal: ControllingTerminal,
     /// Where the children count what they move.
@@ -94,9 +93,8 @@ impl<'a> Parent<'a> {
             tls,
             keylog,
             listener: Some(listener),
-            door: Door::default(),
+            door: Door::new(args, max_clients),
             exhausted: false,
-            max_clients,
             last_id: 0,
             terminal: ControllingTerminal::look(),
             places: Places::new(max_clients).during("mmap", "MAP_SHARED")?,
@@ -141,14 +139,16 @@ impl<'a> Parent<'a> {
 
     /// One turn for everybody who has something to say.
     pub fn hear(&mut self, events: &[EpollEvent], now: Instant) -> Result<()> {
+        let mut somebody_waits = false;
         for event in events {
             match event.data() {
-                LISTENER => self.admit(now)?,
+                LISTENER => somebody_waits = true,
                 SIGNALS => self.hear_signal(now),
                 id => self.hear_child(id as Id, event.events(), now),
             }
         }
-        Ok(())
+        // Last: that a handshake is over makes room for who comes after it.
+        if somebody_waits { self.admit(now) } else { Ok(()) }
     }
 
     /// What wakes the parent, for whoever steps.

@@ -59,7 +59,8 @@ impl Parent<'_> {
     }
 
     fn forget(&mut self, id: Id) -> Option<Client> {
-        let client = self.clients.remove(&id)?;
+        let mut client = self.clients.remove(&id)?;
+        self.door.let_out(&mut client);
         self.kill_at.retain(|(_, late)| *late != id);
         self.places.give_back(client.traffic);
         Some(client)

@@ -47,7 +47,7 @@ fn assert_told_where(mutant: &Mutant, side: Side, compared: Result<usize, Box<Di
 
 #[test]
 fn no_lie_about_stage_1_passes() {
-    both(|form| assert_no_lie_passes(&echo(form, "127.0.0.1:0", &[])));
+    both(|form| assert_no_lie_passes(&echo(form, "127.0.0.1:0", &[], &[])));
 }
 
 #[test]
