@@ -18,6 +18,7 @@ use super::keylog::KeyLog;
 use super::pem::{file_error, read_certificates, read_key, warn_if_expired};
 use super::rehearsal::rehearse;
 use super::setup_failed;
+use super::trouble::reason;
 use crate::error::Result;
 
 /// Certificate and private key: what one shows, and what proves that it is one's own.
@@ -114,14 +115,16 @@ fn present(builder: &mut SslContextBuilder, me: Identity<'_>) -> Result<()> {
     let private = read_key(me.key)?;
     if let Some(leaf) = chain.next() {
         warn_if_expired(&leaf, me.cert);
-        builder.set_certificate(&leaf).map_err(setup_failed)?;
+        builder.set_certificate(&leaf).map_err(|stack| {
+            let hint = "OpenSSL이 받아들이지 않는 인증서입니다. 키나 서명이 안전하지 않은 인증서라면 `make certs`로 다시 만드십시오.";
+            file_error(me.cert, "certificate", reason(&stack), hint)
+        })?;
         let fits = leaf.public_key().is_ok_and(|public| public.public_eq(&private));
         if !fits {
-            let reason = format!("does not belong to the certificate {}", me.cert.display());
             return Err(file_error(
                 me.key,
                 "private key",
-                reason,
+                format!("does not belong to the certificate {}", me.cert.display()),
                 "이 개인 키는 이 인증서의 짝이 아닙니다. 함께 만든 인증서와 개인 키를 지정하십시오.",
             ));
         }

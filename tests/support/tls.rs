@@ -147,6 +147,11 @@ impl Issued {
         issue(&[host], Some(&[host]), -1..10, Some(by))
     }
 
+    /// A certificate with a common name and no subjectAltName.
+    pub fn nameless(common_name: &str, by: &Issued) -> Issued {
+        issue(&[common_name], Some(&[]), -1..10, Some(by))
+    }
+
     /// A certificate with these common names: none, one, or too many.
     pub fn called(common_names: &[&str], by: &Issued) -> Issued {
         issue(common_names, Some(&["127.0.0.1"]), -1..10, Some(by))
@@ -191,6 +196,7 @@ fn issue_for(
     builder.set_not_after(&day(days.end)).unwrap();
     builder.set_pubkey(&key).unwrap();
     let extension = match names {
+        Some([]) => BasicConstraints::new().critical().build().unwrap(),
         None => BasicConstraints::new().critical().ca().build().unwrap(),
         Some(names) => {
             let mut san = SubjectAlternativeName::new();
