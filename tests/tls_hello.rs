@@ -77,7 +77,7 @@ fn what_is_not_in_common_is_a_handshake_failure() {
 #[test]
 fn no_group_but_a_curve_is_computed_with() {
     let mut judge = Judge::new();
-    for group in [0x0100_u16, 0x0101, 0x0102, 0x0103, 0x0104, 0x0016, 0x0013, 0x0015, 0x1234] {
+    for group in [0x0019_u16, 0x001e, 0x0100, 0x0101, 0x0102, 0x0103, 0x0104, 0x0016, 0x0013, 0x0015, 0x1234] {
         let groups = [&[0, 2][..], &group.to_be_bytes()].concat();
         let hello = Hello::tls13().with(GROUPS, &groups).with(KEY_SHARE, &[0, 0]);
         judge.assert_alert("TLS 1.3", &hello.record(), HANDSHAKE_FAILURE, "no suitable key share");

@@ -100,13 +100,13 @@ fn demand_certificates(builder: &mut SslContextBuilder, path: &Path) -> Result<(
     set_up(builder).map_err(setup_failed)
 }
 
-/// Elliptic curves only. Among what OpenSSL offers by itself are finite fields of up to 8192 bits: a client that asks for
-/// the largest costs the server fifty times what it costs with X25519, and itself next to nothing (CVE-2002-20001).
+/// The curves of Mozilla's "intermediate" configuration, and no finite fields. OpenSSL by itself offers some of up to 8192 bits:
+/// a client that asks for them costs the server fifty times what X25519 costs, and itself next to nothing (CVE-2002-20001).
 fn restrict_groups(builder: &mut SslContextBuilder) -> std::result::Result<(), ErrorStack> {
     // The first stands against quantum computers; OpenSSL has it from 3.5 on.
     builder
-        .set_groups_list("X25519MLKEM768:X25519:P-256:X448:P-384:P-521")
-        .or_else(|_| builder.set_groups_list("X25519:P-256:X448:P-384:P-521"))
+        .set_groups_list("X25519MLKEM768:X25519:P-256:P-384")
+        .or_else(|_| builder.set_groups_list("X25519:P-256:P-384"))
 }
 
 /// Certificate, key, and the certificates between ours and the CA.
