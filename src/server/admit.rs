@@ -123,6 +123,9 @@ impl Parent<'_> {
             let words = format!("! 자리가 없습니다. 동시에 {}명까지 접속할 수 있습니다.\n", self.max_clients);
             return self.door.refuse(conn, self.tls.is_some(), &words, now);
         }
+        if let Some(context) = &self.tls {
+            self.tickets.renew_when_old(context, now);
+        }
         let (id, traffic) = (self.last_id + 1, self.places.take());
         match self.start(id, conn, peer, traffic) {
             Ok((end, runner)) => {
