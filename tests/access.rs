@@ -171,7 +171,7 @@ fn refusals(class: &Class) -> Vec<(Option<Card>, &'static str, &'static str, &'s
             "로그",
         ),
         (Some(expired), "certificate has expired (code 10): CN=expired", "certificate expired", "만료"),
-        (Some(early), "certificate is not yet valid (code 9): CN=early", "bad certificate", "시계"),
+        (Some(early), "(code 9): CN=early", "bad certificate", "시계"),
     ]
 }
 

@@ -173,7 +173,7 @@ impl Judge {
     }
 
     /// Sends these bytes; returns the last record of the answer.
-    fn last_words(&mut self, what: &str, bytes: &[u8], why: &str) -> Option<(u8, Vec<u8>)> {
+    pub fn last_words(&mut self, what: &str, bytes: &[u8], why: &str) -> Option<(u8, Vec<u8>)> {
         let mut tcp = self.server.connect().stream;
         let from = tcp.local_addr().unwrap().to_string();
         tcp.write_all(bytes).unwrap();
