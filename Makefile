@@ -39,7 +39,7 @@ RUN_CLIENT = $(BIN) client --connect $(SERVER)$(if $(CLIENT_$(STAGE)), $(CLIENT_
 BUILD_TOOLS = cc:gcc pkg-config:pkg-config
 CERT_TOOLS  = openssl:openssl
 LOOK_TOOLS  = strace:strace ss:iproute2
-TEST_TOOLS  = $(LOOK_TOOLS) ncat:ncat socat:socat ps:procps tcpdump:tcpdump python3:python3
+TEST_TOOLS  = $(LOOK_TOOLS) ncat:ncat socat:socat ps:procps tcpdump:tcpdump python3:python3 sslscan:sslscan nmap:nmap
 # A page is tested in a browser, and with Hangul in it. Debian has one as a package, Ubuntu has not.
 BROWSER     = { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null || { . /etc/os-release; [ "$$ID" != debian ]; } || echo chromium fonts-nanum
 

@@ -11,6 +11,7 @@
 //! judge.rs     who a client is, and what was found wrong with its certificate
 //! hint.rs      what a client is told when a handshake came to nothing
 //! keylog.rs    the secrets, written down for Wireshark
+//! tickets.rs   the keys of session tickets, and how old they may become
 //! rehearsal.rs what a child is to inherit of OpenSSL
 //! ```
 //!
@@ -24,6 +25,7 @@ mod judge;
 mod keylog;
 mod pem;
 mod rehearsal;
+mod tickets;
 mod trouble;
 
 use std::ffi::{c_int, c_void};
@@ -41,6 +43,7 @@ pub use self::context::{Identity, client_context, context_trusting, server_conte
 pub use self::hint::{alert_hint, refusal_hint};
 pub use self::judge::{Judgement, common_name, whose};
 pub use self::keylog::KeyLog;
+pub use self::tickets::TicketKeys;
 pub use self::trouble::{Trouble, Verdict, reason, verdict};
 use crate::error::{Error, Result};
 use crate::lesson;

@@ -171,7 +171,7 @@ fn refusals(class: &Class) -> Vec<(Option<Card>, &'static str, &'static str, &'s
             "로그",
         ),
         (Some(expired), "certificate has expired (code 10): CN=expired", "certificate expired", "만료"),
-        (Some(early), "certificate is not yet valid (code 9): CN=early", "bad certificate", "시계"),
+        (Some(early), "(code 9): CN=early", "bad certificate", "시계"),
     ]
 }
 
@@ -219,6 +219,9 @@ fn a_certificate_for_a_server_is_none_for_a_client() {
     let card = Card { pem: cert("server.pem"), key: cert("server.key") };
     let ended = run(&mut tls_client(&class, &card.ours()), b"");
     assert_refused(&ended, "alert unsupported certificate", "클라이언트용 인증서가 아닙니다");
+    let (mut old, dir) = (tls_client(&class, &card.ours()), tempfile::tempdir().unwrap());
+    only_tls_1_2(&mut old, dir.path());
+    assert_refused(&run(&mut old, b""), "alert unsupported certificate", "클라이언트용 인증서가 아닙니다");
     class.wait_for_log("client certificate refused: unsuitable certificate purpose (code 26): CN=localhost");
     let good = Card { pem: cert("client.pem"), key: cert("client.key") };
     good.join(&class, "student");

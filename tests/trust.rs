@@ -88,7 +88,7 @@ fn a_certificate_that_is_not_good_is_refused() {
         (leaf("expired", -10..-1, Some(&ca)), "certificate has expired", "만료"),
         (leaf("early", 1..10, Some(&ca)), "certificate is not yet valid", "시계"),
         (leaf("own", -1..10, None), "self-signed certificate", "--ca"),
-        (student, "certificate purpose", "인증서"),
+        (student, "certificate purpose", "서버용이 아닙니다"),
     ] {
         let server = relay_with(&pem, &key);
         let mut command = client(&["--connect", &server.addr.to_string(), "--tls", "--ca", &ca]);

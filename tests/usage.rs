@@ -308,7 +308,7 @@ fn make_installs_what_is_missing_after_saying_so() {
         for packages in [
             "gcc libc6-dev pkg-config libssl-dev",
             "openssl",
-            &format!("strace ncat socat procps tcpdump python3{}", browser()),
+            &format!("strace ncat socat procps tcpdump python3 sslscan nmap{}", browser()),
         ] {
             let steps = format!(
                 "필요한 패키지를 설치합니다: {packages}\n{sudo}apt-get update -q\n\
@@ -327,7 +327,7 @@ fn make_names_what_is_missing_where_it_cannot_install_it() {
     assert_ne!(done.code(), 0);
     assert!(
         done.err.contains(&format!(
-            "apt-get이 없어 필요한 패키지를 설치할 수 없습니다. 직접 설치하십시오: iproute2 socat procps tcpdump python3{}\n",
+            "apt-get이 없어 필요한 패키지를 설치할 수 없습니다. 직접 설치하십시오: iproute2 socat procps tcpdump python3 sslscan nmap{}\n",
             browser()
         )),
         "{}",

@@ -57,6 +57,9 @@ impl Parent<'_> {
         if let Some(refusal) = self.door.objection(self.clients.len(), peer) {
             return self.door.turn_away(conn, peer, refusal, now);
         }
+        if let Some(context) = &self.tls {
+            self.tickets.renew_when_old(context, now);
+        }
         let (id, traffic) = (self.last_id + 1, self.places.take());
         match self.start(id, conn, peer, traffic) {
             Ok((end, runner)) => {

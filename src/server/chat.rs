@@ -11,7 +11,7 @@ use nix::poll::PollFlags;
 
 use super::child::Setup;
 use super::command::obey;
-use super::ending::{Ending, farewell};
+use super::ending::{Ending, ending_of, farewell};
 use super::lines::Lines;
 use super::notices::{BYE, CHILD_ENDS, SENT_ALL, TLS_ON_PLAIN, TOO_IDLE, TOO_SLOW};
 use super::outgoing::{OUT_ENOUGH_BYTES, Outgoing};
@@ -212,9 +212,8 @@ impl Chat<'_, '_> {
                 self.half_close(Ending::Truncated);
             }
             Err(trouble) => {
-                log::debug!("{}: {trouble}", self.setup.peer);
                 self.mute = true;
-                self.ending = Some(trouble.into());
+                self.ending = Some(ending_of(trouble, self.setup.peer));
             }
         }
     }

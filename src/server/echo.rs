@@ -9,7 +9,7 @@ use std::time::Instant;
 use nix::poll::PollFlags;
 
 use super::child::Setup;
-use super::ending::{Ending, farewell};
+use super::ending::{Ending, ending_of, farewell};
 use super::wait::Waiter;
 use crate::relay::ChildEnd;
 use crate::signal;
@@ -61,14 +61,14 @@ pub fn serve(
                     farewell(&mut transport, waiter, &[], true);
                     return if end == Received::End { Ending::Done } else { Ending::Truncated };
                 }
-                Err(trouble) => return trouble.into(),
+                Err(trouble) => return ending_of(trouble, setup.peer),
             }
         }
         match transport.send(&buf[pending.clone()]) {
             Ok(0) => continue,
             // [08.short]
             Ok(n) => pending.start += n,
-            Err(trouble) => return trouble.into(),
+            Err(trouble) => return ending_of(trouble, setup.peer),
         }
         idle_at = next_idle_at();
     }

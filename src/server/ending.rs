@@ -1,5 +1,6 @@
 //! How a child ends: its exit code, and the words in the parent's log. And the orderly end itself.
 
+use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
@@ -66,6 +67,15 @@ impl From<Trouble> for Ending {
             Trouble::Tls(_) => Ending::TlsFailed,
         }
     }
+}
+
+/// What `trouble` with the connection of `peer` came to. An exit code has no room for what OpenSSL says: the log has.
+pub fn ending_of(trouble: Trouble, peer: SocketAddr) -> Ending {
+    match &trouble {
+        Trouble::Tls(reason) => log::info!("{peer}: TLS failed: {reason}"),
+        trouble => log::debug!("{peer}: {trouble}"),
+    }
+    trouble.into()
 }
 
 /// Says the last words and closes in a way that lets the peer read them.

@@ -25,7 +25,7 @@ use crate::limits;
 use crate::relay::{Hub, Id, RELAY_MAX_BYTES, Rules};
 use crate::sandbox::Sandbox;
 use crate::signal::{ControllingTerminal, Watch, mask_of_a_child};
-use crate::tls::KeyLog;
+use crate::tls::{KeyLog, TicketKeys};
 use crate::traffic::Places;
 
 /// epoll's marks for what is not a child.
@@ -38,6 +38,7 @@ pub const GOODBYE: Duration = Duration::from_millis(4500);
 pub struct Parent<'a> {
     pub args: &'a ServerArgs,
     pub tls: Option<SslContext>,
+    pub tickets: TicketKeys,
     /// Open for as long as the server runs: children write to it, and so does a context made anew.
     pub keylog: Option<KeyLog>,
     /// `None` once the server is stopping.
@@ -91,6 +92,7 @@ impl<'a> Parent<'a> {
         Ok(Parent {
             args,
             tls,
+            tickets: TicketKeys::made_at(Instant::now()),
             keylog,
             listener: Some(listener),
             door: Door::new(args, max_clients),

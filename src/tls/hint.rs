@@ -14,8 +14,16 @@ const NO_TLS: [&str; 3] = ["wrong version number", "packet length too long", "un
 /// And when it was we who did not trust the server.
 const NOT_VERIFIED: &str = "certificate verify failed";
 
+/// Who has found it out, we or the server: a record is not what was sent.
+const CHANGED: &str = "bad record mac";
+
 /// What the server's alert means (RFC 8446 §6.2). `None` when it is no alert that a client could act on.
 pub fn alert_hint(reason: &str) -> Option<&'static str> {
+    if reason.contains(CHANGED) {
+        return Some(
+            "주고받은 데이터가 도중에 바뀌었습니다. 중간에서 누군가 바꾸었을 수 있으니 그 내용을 믿지 마십시오.",
+        );
+    }
     let (_, alert) = reason.split_once(" alert ")?;
     Some(match alert {
         "certificate required" => {
@@ -72,6 +80,9 @@ fn distrust(ssl: &SslRef, name: &str) -> (String, Option<Hint>) {
         9 => "서버의 인증서가 아직 유효하지 않습니다. 두 컴퓨터의 시계를 확인하십시오.".into(),
         10 => "서버의 인증서가 만료되었습니다. `make certs`로 다시 만들거나 시계를 확인하십시오.".into(),
         18 | 19 | 20 | 21 | 7 => "신뢰하는 CA로는 서버의 인증서를 확인할 수 없습니다. --ca에 서버 인증서를 발급한 CA의 인증서를 지정하십시오 (`make certs`가 만든 것은 서버 컴퓨터의 certs/ca.pem).".into(),
+        26 => "서버의 인증서가 서버용이 아닙니다. 서버를 운영하는 사람이 서버용 인증서를 지정해야 합니다 (`make certs`가 만든 것은 certs/server.pem).".into(),
+        79 => "서버의 인증서를 CA가 아닌 인증서로 발급했습니다. 누군가 서버인 척할 수 있으니 서버를 운영하는 사람에게 확인하십시오.".into(),
+        66..=68 => "서버의 인증서가 안전하지 않은 키나 서명을 씁니다. 서버 컴퓨터에서 `make certs`로 다시 만드십시오.".into(),
         62 | 64 => format!(
             "서버의 인증서에 이 이름이 없습니다. 서버 컴퓨터에서 `make certs HOST={name}` 명령으로 인증서를 다시 만들거나, 인증서에 적힌 이름을 --server-name으로 지정하십시오."
         ).into(),
@@ -93,8 +104,15 @@ mod tests {
     }
 
     #[test]
+    fn what_was_changed_is_said_whoever_found_it_out() {
+        for reason in ["decryption failed or bad record mac", "sslv3 alert bad record mac"] {
+            assert!(alert_hint(reason).is_some_and(|hint| hint.contains("바뀌었습니다")), "{reason}");
+        }
+    }
+
+    #[test]
     fn what_is_no_alert_has_no_hint() {
-        for reason in ["certificate required", "tlsv1 alert internal error", "bad record mac", ""] {
+        for reason in ["certificate required", "tlsv1 alert internal error", "unexpected message", ""] {
             assert_eq!(alert_hint(reason), None, "{reason}");
         }
     }

@@ -54,8 +54,10 @@ pub fn verdict(error: &openssl::ssl::Error) -> Verdict {
     }
 }
 
-/// The most telling line of OpenSSL's error queue: the first, where the failure began.
+/// The most telling line of OpenSSL's error queue: the first of its TLS, where the rules were broken; or the first of all.
+/// What lies before it is how that came to light ("cipher operation failed"); "… lib" only points back there.
 pub fn reason(stack: &ErrorStack) -> String {
-    let first = stack.errors().iter().find_map(|error| error.reason());
-    first.unwrap_or("unknown error").to_string()
+    let reasons = || stack.errors().iter().filter_map(|error| Some((error.library(), error.reason()?)));
+    let of_tls = reasons().find(|(library, reason)| *library == Some("SSL routines") && !reason.ends_with(" lib"));
+    of_tls.or_else(|| reasons().next()).map_or("unknown error", |(_, reason)| reason).to_string()
 }

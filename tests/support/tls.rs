@@ -137,9 +137,19 @@ impl Issued {
         issue(&[subject], Some(&[names, &["127.0.0.1"]].concat()), days, by)
     }
 
+    /// A server's certificate that signs itself, for this key.
+    pub fn leaf_with(key: PKey<Private>, subject: &str, names: &[&str]) -> Issued {
+        issue_for(key, &[subject], Some(&[names, &["127.0.0.1"]].concat()), -1..10, None)
+    }
+
     /// A certificate for this DNS name and for nothing else.
     pub fn elsewhere(host: &str, by: &Issued) -> Issued {
         issue(&[host], Some(&[host]), -1..10, Some(by))
+    }
+
+    /// A certificate with a common name and no subjectAltName.
+    pub fn nameless(common_name: &str, by: &Issued) -> Issued {
+        issue(&[common_name], Some(&[]), -1..10, Some(by))
     }
 
     /// A certificate with these common names: none, one, or too many.
@@ -159,10 +169,19 @@ impl Issued {
 
 /// `days` counts from now. `names` (DNS names and addresses) is `None` for a CA.
 fn issue(subject: &[&str], names: Option<&[&str]>, days: Range<i64>, by: Option<&Issued>) -> Issued {
+    let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
+    issue_for(PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap(), subject, names, days, by)
+}
+
+fn issue_for(
+    key: PKey<Private>,
+    subject: &[&str],
+    names: Option<&[&str]>,
+    days: Range<i64>,
+    by: Option<&Issued>,
+) -> Issued {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
     let day = |days: i64| Asn1Time::from_unix(now + days * 86_400).unwrap();
-    let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
-    let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
     let mut name = X509NameBuilder::new().unwrap();
     subject.iter().for_each(|subject| name.append_entry_by_text("CN", subject).unwrap());
     let name = name.build();
@@ -177,6 +196,7 @@ fn issue(subject: &[&str], names: Option<&[&str]>, days: Range<i64>, by: Option<
     builder.set_not_after(&day(days.end)).unwrap();
     builder.set_pubkey(&key).unwrap();
     let extension = match names {
+        Some([]) => BasicConstraints::new().critical().build().unwrap(),
         None => BasicConstraints::new().critical().ca().build().unwrap(),
         Some(names) => {
             let mut san = SubjectAlternativeName::new();
