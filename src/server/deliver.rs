@@ -16,6 +16,10 @@ use crate::relay::{FromPair, Id};
 /// client, then it is killed.
 pub const LAST_WORDS: Duration = Duration::from_secs(5);
 
+/// More packets than a pair holds (some 300 of the smallest, unless net.core.wmem_default was raised): whoever goes on
+/// speaking meanwhile is not waited for.
+const QUEUED_AT_MOST: usize = 4096;
+
 /// All children that are about to speak have done so within this time, and that much for each.
 const GATHERING: Duration = Duration::from_micros(500);
 const GATHERING_A_CHILD: Duration = Duration::from_micros(30);
@@ -107,6 +111,15 @@ impl Parent<'_> {
             }
         }
         matches!(heard, Heard::Packet)
+    }
+
+    /// Reads what a child has said so far, and no more than that.
+    pub fn hear_out(&mut self, id: Id, now: Instant) {
+        for _ in 0..QUEUED_AT_MOST {
+            if !self.hear_packet(id, now) {
+                return;
+            }
+        }
     }
 
     /// The end of a child's packets: the room is told, the relay end closed.

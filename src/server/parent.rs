@@ -219,9 +219,9 @@ impl<'a> Parent<'a> {
         self.kill_at.extend(self.hub.take_dismissed().into_iter().map(|id| (now + LAST_WORDS, id)));
         let (late, later) = self.kill_at.drain(..).partition::<Vec<_>, _>(|(when, _)| *when <= now);
         self.kill_at = later;
-        late.into_iter().for_each(|(_, id)| self.kill_late(id));
+        late.into_iter().for_each(|(_, id)| self.kill_late(id, now));
         if self.stop_by.is_some_and(|stop_by| stop_by <= now) {
-            self.clients.keys().copied().collect::<Vec<_>>().into_iter().for_each(|id| self.kill_late(id));
+            self.clients.keys().copied().collect::<Vec<_>>().into_iter().for_each(|id| self.kill_late(id, now));
             self.stop_by = Some(now + GOODBYE);
         }
     }
