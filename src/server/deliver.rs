@@ -10,7 +10,7 @@ use super::client::Runner;
 use super::parent::Parent;
 use crate::error::{Result, describe};
 use crate::logging::LOG_PACKET;
-use crate::relay::{FromPair, Id};
+use crate::relay::{FromPair, Id, SHORT_OF_MEMORY};
 
 /// A child whose packets have ended, by its own will or the hub's, or that was dismissed has this long to tell its
 /// client, then it is killed.
@@ -177,11 +177,13 @@ impl Parent<'_> {
         let mut changed = Vec::new();
         for (id, client) in &mut self.clients {
             let Some(end) = client.end.as_ref().filter(|_| !client.full && !client.finished) else { continue };
-            while let Some(packet) = self.hub.next(*id) {
+            let mut short = false;
+            while let Some(packet) = self.hub.next(*id).filter(|_| !short) {
                 let len = packet.len();
                 match end.send(packet) {
                     Ok(true) => self.hub.delivered(*id, len),
                     Ok(false) => client.full = true,
+                    Err(Errno::ENOBUFS) => short = true,
                     // It has closed its end; what it still has to say comes before our reading of that.
                     Err(Errno::EPIPE | Errno::ECONNRESET) => self.hub.deaf(*id),
                     Err(errno) => {
@@ -194,6 +196,10 @@ impl Parent<'_> {
                     changed.push(*id);
                     break;
                 }
+            }
+            if short {
+                self.short_until = Some(now + SHORT_OF_MEMORY);
+                continue;
             }
             if self.hub.may_leave(*id) {
                 self.hub.leave(*id, false, now);

@@ -58,6 +58,8 @@ pub struct Parent<'a> {
     pub parted: Vec<Id>,
     /// A child's queue has room again: there may be packets to deliver.
     pub news: bool,
+    /// The kernel had no memory for a packet: it is tried again then.
+    pub short_until: Option<Instant>,
     /// Until then the hub does not wait for others to speak as well.
     pub brisk_until: Option<Instant>,
     /// Children that the hub has no room to hear.
@@ -106,6 +108,7 @@ impl<'a> Parent<'a> {
             signals,
             parted: Vec::new(),
             news: false,
+            short_until: None,
             brisk_until: None,
             unheard: Vec::new(),
             kill_at: Vec::new(),
@@ -200,7 +203,8 @@ impl<'a> Parent<'a> {
 
     fn timeout(&self) -> EpollTimeout {
         let kill_at = self.kill_at.iter().map(|(when, _)| *when).min();
-        let next = [self.door.deadline(), self.hub.deadline(), kill_at, self.stop_by].into_iter().flatten().min();
+        let times = [self.door.deadline(), self.hub.deadline(), kill_at, self.short_until, self.stop_by];
+        let next = times.into_iter().flatten().min();
         let Some(next) = next else { return EpollTimeout::NONE };
         // Rounded up: a timeout must not end just before its time.
         let ms = next.saturating_duration_since(Instant::now()).as_micros().div_ceil(1000);
@@ -212,6 +216,10 @@ impl<'a> Parent<'a> {
         if self.door.paused_until.is_some_and(|until| until <= now) {
             self.door.paused_until = None;
             self.watch_listener();
+        }
+        if self.short_until.is_some_and(|until| until <= now) {
+            self.short_until = None;
+            self.news = true;
         }
         for id in self.hub.overdue(now) {
             self.cut_off(id, now);
