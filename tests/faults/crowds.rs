@@ -161,7 +161,7 @@ fn a_room_that_empties_at_once_tells_those_who_stay() {
 /// Half a handshake, and nothing more: those who do it properly are not held up by it.
 #[test]
 fn a_hundred_half_open_handshakes_end_and_hold_nobody_up() {
-    let mut server = tls_server(&["--mode", "relay", "--handshake-timeout", "2"]);
+    let mut server = tls_server(&["--mode", "relay", "--handshake-timeout", "5"]);
     let (mut speaker, mut listener) = (TlsPeer::join(&server), TlsPeer::join(&server));
     speaker.line_with("손님2");
     let before = Before::of(server.pid());

@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use super::{DEADLINE, children, proc_kb, state};
+use super::{DEADLINE, children, eventually, proc_kb, state};
 
 /// The allocator keeps some of what it once had, and maps that have been large keep their size.
 pub const KEPT_KB: u64 = 1024;
@@ -15,7 +15,8 @@ pub const KEPT_AFTER_A_FLOOD_KB: u64 = 9 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holdings {
     pid: i32,
-    /// What the descriptors lead to, without the inode: `socket:`, `/dev/null`. Their numbers may be others.
+    /// What the descriptors lead to, without the inode: `socket:`, `/dev/null`. Their numbers may be others; and some are
+    /// inherited from who has started it, of whose files others may be gone meanwhile.
     fds: Vec<String>,
     children: Vec<i32>,
     zombies: usize,
@@ -33,7 +34,7 @@ impl Holdings {
     fn of(pid: i32) -> Holdings {
         let fds = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().filter_map(|fd| {
             let target = fs::read_link(fd.unwrap().path()).ok()?.to_string_lossy().into_owned();
-            Some(target.split('[').next().unwrap().to_string())
+            Some(target.split('[').next().unwrap().trim_end_matches(" (deleted)").to_string())
         });
         let mut fds: Vec<String> = fds.collect();
         fds.sort();
@@ -50,8 +51,10 @@ fn memory_kb(pid: i32) -> u64 {
 }
 
 impl Before {
-    /// What the process holds now, where nothing is on its way: no child that is about to end, no newcomer.
+    /// What the process holds once it sleeps; the caller sees to it that nothing is on its way: no child that is about to
+    /// end, no newcomer. (A child may answer before its parent has closed the connection, which is the child's now.)
     pub fn of(pid: i32) -> Before {
+        eventually("a server that waits", || state(pid) == Some('S'));
         Before { holdings: Holdings::of(pid), memory_kb: memory_kb(pid) }
     }
 
