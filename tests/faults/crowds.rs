@@ -74,8 +74,9 @@ fn thousands_who_connect_and_reset_leave_nothing_and_hold_nobody_up() {
         connect_and_reset(&server, Ipv4Addr::new(127, 0, 1, 1 + (n % 200) as u8));
         if n % 100 == 0 {
             let said = Instant::now();
-            speaker.send(format!("{n}\n"));
+            speaker.send(format!("{n}\n/who\n"));
             listener.line_where(|line| line == format!("[손님1] {n}"));
+            speaker.line_with("* 지금"); // it, too, hears of all who come and go
             longest = longest.max(said.elapsed());
         }
     }
@@ -84,8 +85,9 @@ fn thousands_who_connect_and_reset_leave_nothing_and_hold_nobody_up() {
     drop(server.join());
     before.is_back(KEPT_AFTER_A_FLOOD_KB);
     eprintln!(
-        "{count} connections reset in {connected:?}, gone after {:?}, a line took {longest:?} at most",
-        began.elapsed()
+        "{count} connections reset in {connected:?}, gone after {:?}, {} kB more, a line took {longest:?} at most",
+        began.elapsed(),
+        before.grown_kb(),
     );
     speaker.send("/who\n");
     assert_eq!(speaker.line_with("* 지금"), "* 지금 2명: 손님1, 손님2");

@@ -58,6 +58,11 @@ impl Before {
         Before { holdings: Holdings::of(pid), memory_kb: memory_kb(pid) }
     }
 
+    /// By how much its memory has grown since.
+    pub fn grown_kb(&self) -> i64 {
+        memory_kb(self.holdings.pid) as i64 - self.memory_kb as i64
+    }
+
     /// Waits until the process holds exactly what it held: the same descriptors, the very same children, no zombie among
     /// them, as many threads; and no more memory than `kept_kb` on top.
     #[track_caller]
