@@ -68,15 +68,20 @@ impl Watch {
         self.read().map(|(signal, _)| signal)
     }
 
-    /// The next signal, and who has sent it: one that ends the server before any other.
+    /// What is to be answered in this round: the next signal, with who has sent it, and behind it one that ends the
+    /// server, if that has come as well.
     ///
     /// The kernel hands out the lowest number first. SIGHUP (1) and SIGUSR1 (10) that come faster than they are answered
     /// would keep SIGTERM (15) from ever being read.
-    pub fn next_from(&mut self) -> Option<(Signal, Sender)> {
-        let ending: SigSet = [Signal::SIGTERM, Signal::SIGINT].into_iter().collect();
+    pub fn next_round(&mut self) -> [Option<(Signal, Sender)>; 2] {
+        let next = self.read();
+        if !matches!(next, Some((Signal::SIGHUP | Signal::SIGUSR1, _))) {
+            return [next, None];
+        }
+        let ending = [Signal::SIGTERM, Signal::SIGINT].into_iter().collect();
         let end = self.fd.set_mask(&ending).ok().and_then(|()| self.read());
-        let all = self.fd.set_mask(&self.ours); // nothing is lost meanwhile: what nobody reads stays pending
-        end.or_else(|| all.ok().and_then(|()| self.read()))
+        let _ = self.fd.set_mask(&self.ours); // a mask that it has had before
+        [next, end]
     }
 
     fn read(&self) -> Option<(Signal, Sender)> {

@@ -147,7 +147,7 @@ impl<'a> Parent<'a> {
         for event in events {
             match event.data() {
                 LISTENER => self.admit(now)?,
-                SIGNALS => self.hear_signal(now),
+                SIGNALS => self.hear_signals(now),
                 id => self.hear_child(id as Id, event.events(), now),
             }
         }
@@ -234,14 +234,16 @@ impl<'a> Parent<'a> {
         }
     }
 
-    /// One a round, so that who sends signals without a pause holds nobody up; epoll reports the next.
-    fn hear_signal(&mut self, now: Instant) {
-        match self.signals.next_from() {
-            Some((Signal::SIGCHLD, _)) => {} // every round ends with reap()
-            Some((Signal::SIGHUP, sender)) => self.hang_up(sender, now),
-            Some((Signal::SIGUSR1, _)) => self.list_clients(),
-            Some((signal, _)) => self.stop(signal, now),
-            None => {}
+    /// One a round, and one that ends the server, so that who sends signals without a pause holds nobody up; epoll reports
+    /// the next.
+    fn hear_signals(&mut self, now: Instant) {
+        for (signal, sender) in self.signals.next_round().into_iter().flatten() {
+            match signal {
+                Signal::SIGCHLD => {} // every round ends with reap()
+                Signal::SIGHUP => self.hang_up(sender, now),
+                Signal::SIGUSR1 => self.list_clients(),
+                signal => self.stop(signal, now),
+            }
         }
     }
 }

@@ -101,3 +101,18 @@ fn who_sends_sighup_without_a_pause_does_not_keep_sigterm_from_being_heard() {
         });
     }
 }
+
+/// `sockstep reload` and at once `sockstep stop`: both find the server busy, and both are done.
+#[test]
+fn a_reload_asked_for_just_before_the_end_is_still_done() {
+    for args in [&["--mode", "relay"][..], &["--udp"]] {
+        let mut server = Server::start(args);
+        server.signal(SIGSTOP);
+        eventually("a server that hears nothing", || state(server.pid()) == Some('T'));
+        [SIGHUP, SIGTERM, SIGCONT].iter().for_each(|signal| server.signal(*signal));
+        assert_eq!(server.wait().code(), Some(0));
+        let log = server.whole_log();
+        let (reloaded, stopped) = (log.find("SIGHUP: the log is standard error"), log.find("SIGTERM: stopping"));
+        assert!(reloaded.is_some() && reloaded < stopped, "{log}");
+    }
+}
