@@ -19,7 +19,7 @@ use super::{Chance, Over, RELAY, kill_child};
 #[test]
 fn sigterm_and_sigint_end_in_order_and_free_the_port() {
     for (mode, ending) in [("echo", Signal::SIGTERM), ("relay", Signal::SIGINT)] {
-        let mut server = Server::start(&["--mode", mode]);
+        let mut server = Server::start_on(&own_address(0).to_string(), &["--mode", mode]); // its port is nobody else's
         let (mut first, mut second);
         if mode == "relay" {
             (first, second) = (server.join(), server.join());

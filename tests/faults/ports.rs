@@ -5,6 +5,7 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 
+use super::support::daemon::own_address;
 use super::support::holdings::*;
 use super::support::*;
 
@@ -24,7 +25,8 @@ fn a_port_that_is_taken_is_left_alone() {
 
 #[test]
 fn a_port_that_is_free_again_is_taken_at_once_whoever_had_it() {
-    let mut first = Server::start(&[]);
+    // An address that is nobody else's: no other test gets the port while it is free.
+    let mut first = Server::start_on(&own_address(0).to_string(), &[]);
     let addr = first.addr.to_string();
     let second = || run(Command::new(BIN).args(["server", "--listen", &addr]), b"");
     let before = Before::of(first.pid());
