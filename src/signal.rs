@@ -15,7 +15,10 @@ use crate::error::errno_of;
 
 /// Signals as a descriptor: they are read in the loop that also waits for sockets.
 #[derive(Debug)]
-pub struct Watch(SignalFd);
+pub struct Watch {
+    fd: SignalFd,
+    ours: SigSet,
+}
 
 impl Watch {
     /// The parent's: to stop, to reload, to tell who is there, and children that ended.
@@ -56,17 +59,33 @@ impl Watch {
         }
         dispose(Signal::SIGPIPE, SigHandler::SigIgn)?;
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&ours), None)?;
-        SignalFd::with_flags(&ours, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map(Watch)
+        let fd = SignalFd::with_flags(&ours, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        Ok(Watch { fd, ours })
     }
 
     /// The next signal that has arrived, if any.
     pub fn next(&self) -> Option<Signal> {
-        self.next_from().map(|(signal, _)| signal)
+        self.read().map(|(signal, _)| signal)
     }
 
-    /// The next signal, and who has sent it.
-    pub fn next_from(&self) -> Option<(Signal, Sender)> {
-        let info = self.0.read_signal().ok().flatten()?;
+    /// What is to be answered in this round: the next signal, with who has sent it, and behind it one that ends the
+    /// server, if that has come as well.
+    ///
+    /// The kernel hands out the lowest number first. SIGHUP (1) and SIGUSR1 (10) that come faster than they are answered
+    /// would keep SIGTERM (15) from ever being read.
+    pub fn next_round(&mut self) -> [Option<(Signal, Sender)>; 2] {
+        let next = self.read();
+        if !matches!(next, Some((Signal::SIGHUP | Signal::SIGUSR1, _))) {
+            return [next, None];
+        }
+        let ending = [Signal::SIGTERM, Signal::SIGINT].into_iter().collect();
+        let end = self.fd.set_mask(&ending).ok().and_then(|()| self.read());
+        let _ = self.fd.set_mask(&self.ours); // a mask that it has had before
+        [next, end]
+    }
+
+    fn read(&self) -> Option<(Signal, Sender)> {
+        let info = self.fd.read_signal().ok().flatten()?;
         let sender = if info.ssi_code == libc::SI_KERNEL { Sender::Kernel } else { Sender::Process };
         Some((Signal::try_from(info.ssi_signo as i32).ok()?, sender))
     }
@@ -81,7 +100,7 @@ pub enum Sender {
 
 impl AsFd for Watch {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.fd.as_fd()
     }
 }
 

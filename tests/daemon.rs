@@ -164,6 +164,7 @@ fn a_daemon_keeps_no_descriptor_of_its_starters_and_a_child_only_its_two_sockets
         wanted.extend(vec!["socket".to_string(); 3]); // the listener, and a relay end for each child
         wanted.iter_mut().for_each(|target| *target = target.split(":[").next().unwrap().to_string());
         wanted.sort();
+        eventually("a parent that has closed what is the child's now", || state(daemon.pid) == Some('S'));
         assert_eq!(sorted(daemon.pid), wanted);
         for child in daemon.wait_for_children(2) {
             assert_eq!(sorted(child), [nothing(), vec!["socket".to_string(); 2]].concat());

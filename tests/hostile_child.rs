@@ -7,6 +7,7 @@ mod support;
 use std::fs::{read_dir, read_link};
 use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
@@ -217,4 +218,43 @@ fn a_child_of_an_echo_over_tls_says_only_once_that_it_is_there() {
     say(&end, b"J").unwrap();
     server.wait_for_log("broke the relay's rules (an echo has nothing to say): killed");
     server.wait_for_children(0);
+}
+
+/// Whoever has got hold of the pair, and keeps it beyond the child's end, does not keep the server from its own: neither
+/// by never ceasing to speak nor by never hanging up.
+#[test]
+fn a_pair_that_never_falls_silent_and_never_ends_does_not_keep_the_server_from_its_end() {
+    let mut server = Server::start(&RELAY);
+    let mut witness = server.join();
+    let Some((_peer, child, end)) = taken_over(&server) else { return };
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let _over = Over(&over);
+        // Lines for the log that nobody has asked for: they cost a child nothing, and do not count.
+        let never_ceases = scope.spawn(|| {
+            let goes_on = || !over.load(Ordering::Relaxed) && (say(&end, b"G5sockstep x").is_ok() || has_ends(&end));
+            while goes_on() {}
+        });
+        server.signal(Signal::SIGTERM);
+        assert!(witness.rest().ends_with("* 서버를 종료합니다. 안녕히 가십시오.\n"));
+        assert_eq!(server.wait().code(), Some(0));
+        never_ceases.join().unwrap();
+    });
+    assert!(!is_running(child));
+    assert!(server.whole_log().ends_with("stopped\n"));
+}
+
+/// Ends what another thread does also when something has failed.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Waits until the parent has read something; false when it has closed its end.
+fn has_ends(end: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(end.as_fd(), PollFlags::POLLOUT)];
+    poll(&mut fds, 1000_u16).is_ok() && !fds[0].revents().unwrap().intersects(PollFlags::POLLHUP | PollFlags::POLLERR)
 }

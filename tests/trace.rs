@@ -292,6 +292,7 @@ fn calls_stand_above_the_line_that_is_being_typed() {
     let server = Server::start(&["--mode", "relay"]);
     let mut terminal = Terminal::client(&["--trace", "--connect", &server.addr.to_string()]);
     terminal.is_ready();
+    terminal.shows_somewhere("* 어서 오십시오"); // or one recv() brings this and what comes next
     terminal.press("반쯤 쓴 글");
     terminal.shows_last(&["> 반쯤 쓴 글"]);
     let _other = server.join();

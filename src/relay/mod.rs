@@ -28,6 +28,7 @@ mod packet;
 mod pressure;
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::Shutdown;
@@ -49,6 +50,10 @@ pub struct ParentEnd(Socket);
 /// The child's end. End of file on it means that the parent wants the child to end, or has gone.
 #[derive(Debug)]
 pub struct ChildEnd(Socket);
+
+/// ENOBUFS on the pair: so long is waited before the same packet is tried again. The queue has room, and to wait for that
+/// would be to spin, at the worst of times.
+pub const SHORT_OF_MEMORY: Duration = Duration::from_millis(20);
 
 /// What came through the pair.
 #[derive(Debug)]
@@ -132,8 +137,8 @@ impl AsFd for ChildEnd {
 fn send_packet(fd: BorrowedFd<'_>, packet: &[u8]) -> nix::Result<bool> {
     match send(fd, packet) {
         Ok(_) => Ok(true), // a packet goes whole or not at all
-        // [10.full] ENOBUFS: the kernel is short of memory for a moment; the wait comes back at once to try again.
-        Err(Errno::EAGAIN | Errno::ENOBUFS) => Ok(false),
+        // [10.full] ENOBUFS is another matter: the kernel has no memory for it, and no event says when it has.
+        Err(Errno::EAGAIN) => Ok(false),
         Err(errno) => Err(errno),
     }
 }

@@ -1,7 +1,8 @@
 //! Who is called what. Names are the hub's: a child cannot speak under another's.
 //!
 //! A name that was given up stays closed to other people while anyone could confuse the two: until
-//! everybody who was there with its old owner has left, or for two minutes (IRC calls it nick delay).
+//! everybody who was there with its old owner has left, or for two minutes (IRC calls it nick delay). When very many
+//! are given up meanwhile, those that have been closed longest are opened before their time.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -59,10 +60,10 @@ impl Names {
             }
             Some(own) if own.given_up.is_some() => self.in_quarantine -= 1,
             Some(_) => {}
-            None if self.in_quarantine >= MOST_IN_QUARANTINE || self.given_up_by(id) >= MOST_OF_ONE => {
+            None if self.given_up_by(id) >= MOST_OF_ONE => {
                 return Err("이름을 너무 자주 바꾸고 있습니다. 2분쯤 뒤에 다시 시도하십시오.");
             }
-            None => {}
+            None => self.make_room(),
         }
         self.used.insert(key(name), Use { owner: id, given_up: None });
         Ok(())
@@ -78,6 +79,25 @@ impl Names {
 
     fn given_up_by(&self, id: Id) -> usize {
         self.used.values().filter(|entry| entry.owner == id && entry.given_up.is_some()).count()
+    }
+
+    /// The names that have been closed longest make room for a new one. To refuse it instead would let whoever comes and
+    /// goes with ever new names, or a crowd that leaves at once, keep everybody else from having any; and who only waits
+    /// for an old name gets it after two minutes anyway.
+    fn make_room(&mut self) {
+        let Some(too_many) = (self.in_quarantine + 1).checked_sub(MOST_IN_QUARANTINE).filter(|count| *count > 0) else {
+            return;
+        };
+        let mut closed_at: Vec<Instant> =
+            self.used.values().filter_map(|entry| entry.given_up.as_ref().map(|old| old.at)).collect();
+        let (_, border, _) = closed_at.select_nth_unstable(too_many - 1);
+        let (border, mut left) = (*border, too_many);
+        self.used.retain(|_, entry| {
+            let goes = left > 0 && entry.given_up.as_ref().is_some_and(|old| old.at <= border);
+            left -= usize::from(goes);
+            !goes
+        });
+        self.in_quarantine -= too_many;
     }
 
     fn end_quarantines(&mut self, oldest: Id, now: Instant) {
@@ -148,13 +168,29 @@ mod tests {
     fn what_is_remembered_is_bounded() {
         let (mut names, now) = (Names::default(), Instant::now());
         for n in 0..MOST_IN_QUARANTINE {
-            let id = 1 + (n / MOST_OF_ONE) as Id;
-            names.claim(id, &format!("n{n}"), 1, now).unwrap();
-            names.give_up(id, &format!("n{n}"), 1000, now);
+            let (id, at) = (1 + (n / MOST_OF_ONE) as Id, now + Duration::from_micros(n as u64));
+            names.claim(id, &format!("n{n}"), 1, at).unwrap();
+            names.give_up(id, &format!("n{n}"), 1000, at);
         }
-        assert!(names.claim(1000, "one-more", 1, now).is_err());
         assert_eq!(names.used.len(), MOST_IN_QUARANTINE);
-        assert_eq!(names.claim(1001, "one-more", 1001, now), Ok(()));
+        assert_eq!(names.claim(1000, "one-more", 1, now), Ok(()), "who is new pays for nobody");
+        assert_eq!(names.used.len(), MOST_IN_QUARANTINE);
+        assert_eq!(names.claim(1000, "n0", 1, now), Ok(()), "the one that has been closed longest");
+        assert!(names.claim(1000, "n2", 1, now).is_err());
+    }
+
+    #[test]
+    fn a_crowd_that_leaves_at_once_does_not_keep_others_from_having_names() {
+        let (mut names, now) = (Names::default(), Instant::now());
+        let crowd = 3 * MOST_IN_QUARANTINE as Id;
+        for id in 2..2 + crowd {
+            names.used.insert(format!("n{id}"), Use { owner: id, given_up: None });
+            names.give_up(id, &format!("n{id}"), crowd + 2, now);
+        }
+        for n in 0..10 {
+            assert_eq!(names.claim(20_000 + n, &format!("new{n}"), 1, now), Ok(()));
+        }
+        assert!(names.used.len() <= MOST_IN_QUARANTINE + 10);
     }
 
     #[test]

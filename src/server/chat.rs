@@ -110,11 +110,12 @@ impl Chat<'_, '_> {
         if self.out.len() < OUT_ENOUGH_BYTES {
             relay |= PollFlags::POLLIN;
         }
-        if !self.up.is_empty() {
+        if !self.up.is_empty() && self.up.short_until.is_none() {
             relay |= PollFlags::POLLOUT;
         }
         let at_once = self.may_read() && self.transport.has_more();
         let until = if at_once { Some(Instant::now()) } else { self.deadline(began).map(|(when, _)| when) };
+        let until = until.into_iter().chain(self.up.short_until).min();
         waiter.wait((self.transport.fd(), conn), (self.relay, relay), until)
     }
 

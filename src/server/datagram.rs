@@ -25,7 +25,7 @@ use crate::error::{During, Result, describe};
 use crate::lesson::{self, PacketInfo};
 use crate::lifecycle::{Socket, SocketOption, close, recvfrom, recvmsg, sendmsg, sendto, set_option};
 use crate::limits::Throttle;
-use crate::signal::{ControllingTerminal, Watch};
+use crate::signal::{ControllingTerminal, Sender, Watch};
 
 /// The longest datagram has 65,507 bytes, over IPv6 65,527.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -103,7 +103,7 @@ impl<'a> Echo<'a> {
                 waited => waited.during("poll", self.local)?,
             };
             let [signalled, ready] = fds.map(|fd| fd.revents().is_none_or(|events| !events.is_empty()));
-            if let Some(signal) = signalled.then(|| self.hear_signal()).flatten() {
+            if let Some(signal) = signalled.then(|| self.hear_signals()).flatten() {
                 return Ok(signal);
             }
             if ready && self.pending.is_none() {
@@ -113,9 +113,13 @@ impl<'a> Echo<'a> {
         }
     }
 
-    /// One a round; the signal to stop by, if it was that. There are no children to hear of.
-    fn hear_signal(&mut self) -> Option<Signal> {
-        match self.signals.next_from()? {
+    /// Those of a round; the signal to stop by, if it was that. There are no children to hear of.
+    fn hear_signals(&mut self) -> Option<Signal> {
+        self.signals.next_round().into_iter().flatten().find_map(|heard| self.obey(heard))
+    }
+
+    fn obey(&self, heard: (Signal, Sender)) -> Option<Signal> {
+        match heard {
             (Signal::SIGCHLD, _) => None,
             (Signal::SIGUSR1, _) => {
                 log::info!("SIGUSR1: {}", self.counts);

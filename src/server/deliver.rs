@@ -11,11 +11,15 @@ use super::parent::Parent;
 use crate::cli::Mode;
 use crate::error::{Result, describe};
 use crate::logging::LOG_PACKET;
-use crate::relay::{FromPair, HERE, Id, Offence};
+use crate::relay::{FromPair, HERE, Id, Offence, SHORT_OF_MEMORY};
 
 /// A child whose packets have ended, by its own will or the hub's, or that was dismissed has this long to tell its
 /// client, then it is killed.
 pub const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// More packets than a pair holds (some 300 of the smallest, unless net.core.wmem_default was raised): whoever goes on
+/// speaking meanwhile is not waited for.
+const QUEUED_AT_MOST: usize = 4096;
 
 /// All children that are about to speak have done so within this time, and that much for each.
 const GATHERING: Duration = Duration::from_micros(500);
@@ -122,6 +126,15 @@ impl Parent<'_> {
         matches!(heard, Heard::Packet)
     }
 
+    /// Reads what a child has said so far, and no more than that.
+    pub fn hear_out(&mut self, id: Id, now: Instant) {
+        for _ in 0..QUEUED_AT_MOST {
+            if !self.hear_packet(id, now) {
+                return;
+            }
+        }
+    }
+
     /// The end of a child's packets: the room is told, the relay end closed.
     pub fn part(&mut self, id: Id, slow: bool, now: Instant) {
         if let Some(end) = self.clients.get_mut(&id).and_then(|client| client.end.take()) {
@@ -177,11 +190,13 @@ impl Parent<'_> {
         let mut changed = Vec::new();
         for (id, client) in &mut self.clients {
             let Some(end) = client.end.as_ref().filter(|_| !client.full && !client.finished) else { continue };
-            while let Some(packet) = self.hub.next(*id) {
+            let mut short = false;
+            while let Some(packet) = self.hub.next(*id).filter(|_| !short) {
                 let len = packet.len();
                 match end.send(packet) {
                     Ok(true) => self.hub.delivered(*id, len),
                     Ok(false) => client.full = true,
+                    Err(Errno::ENOBUFS) => short = true,
                     // It has closed its end; what it still has to say comes before our reading of that.
                     Err(Errno::EPIPE | Errno::ECONNRESET) => self.hub.deaf(*id),
                     Err(errno) => {
@@ -194,6 +209,10 @@ impl Parent<'_> {
                     changed.push(*id);
                     break;
                 }
+            }
+            if short {
+                self.short_until = Some(now + SHORT_OF_MEMORY);
+                continue;
             }
             if self.hub.may_leave(*id) {
                 self.hub.leave(*id, false, now);

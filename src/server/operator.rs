@@ -30,7 +30,7 @@ impl Parent<'_> {
             close(listener);
         }
         for id in self.clients.keys().copied().collect::<Vec<_>>() {
-            while self.hear_packet(id, now) {} // what the children have said so far still counts
+            self.hear_out(id, now); // what the children have said so far still counts
         }
         self.hub.say_goodbye();
         self.stop_by = Some(now + GOODBYE);

@@ -58,6 +58,8 @@ pub struct Parent<'a> {
     pub parted: Vec<Id>,
     /// A child's queue has room again: there may be packets to deliver.
     pub news: bool,
+    /// The kernel had no memory for a packet: it is tried again then.
+    pub short_until: Option<Instant>,
     /// Until then the hub does not wait for others to speak as well.
     pub brisk_until: Option<Instant>,
     /// Children that the hub has no room to hear.
@@ -106,6 +108,7 @@ impl<'a> Parent<'a> {
             signals,
             parted: Vec::new(),
             news: false,
+            short_until: None,
             brisk_until: None,
             unheard: Vec::new(),
             kill_at: Vec::new(),
@@ -145,7 +148,7 @@ impl<'a> Parent<'a> {
         for event in events {
             match event.data() {
                 LISTENER => somebody_waits = true,
-                SIGNALS => self.hear_signal(now),
+                SIGNALS => self.hear_signals(now),
                 id => self.hear_child(id as Id, event.events(), now),
             }
         }
@@ -202,7 +205,8 @@ impl<'a> Parent<'a> {
 
     fn timeout(&self) -> EpollTimeout {
         let kill_at = self.kill_at.iter().map(|(when, _)| *when).min();
-        let next = [self.door.deadline(), self.hub.deadline(), kill_at, self.stop_by].into_iter().flatten().min();
+        let times = [self.door.deadline(), self.hub.deadline(), kill_at, self.short_until, self.stop_by];
+        let next = times.into_iter().flatten().min();
         let Some(next) = next else { return EpollTimeout::NONE };
         // Rounded up: a timeout must not end just before its time.
         let ms = next.saturating_duration_since(Instant::now()).as_micros().div_ceil(1000);
@@ -215,27 +219,33 @@ impl<'a> Parent<'a> {
             self.door.paused_until = None;
             self.watch_listener();
         }
+        if self.short_until.is_some_and(|until| until <= now) {
+            self.short_until = None;
+            self.news = true;
+        }
         for id in self.hub.overdue(now) {
             self.cut_off(id, now);
         }
         self.kill_at.extend(self.hub.take_dismissed().into_iter().map(|id| (now + LAST_WORDS, id)));
         let (late, later) = self.kill_at.drain(..).partition::<Vec<_>, _>(|(when, _)| *when <= now);
         self.kill_at = later;
-        late.into_iter().for_each(|(_, id)| self.kill_late(id));
+        late.into_iter().for_each(|(_, id)| self.kill_late(id, now));
         if self.stop_by.is_some_and(|stop_by| stop_by <= now) {
-            self.clients.keys().copied().collect::<Vec<_>>().into_iter().for_each(|id| self.kill_late(id));
+            self.clients.keys().copied().collect::<Vec<_>>().into_iter().for_each(|id| self.kill_late(id, now));
             self.stop_by = Some(now + GOODBYE);
         }
     }
 
-    /// One a round, so that who sends signals without a pause holds nobody up; epoll reports the next.
-    fn hear_signal(&mut self, now: Instant) {
-        match self.signals.next_from() {
-            Some((Signal::SIGCHLD, _)) => {} // every round ends with reap()
-            Some((Signal::SIGHUP, sender)) => self.hang_up(sender, now),
-            Some((Signal::SIGUSR1, _)) => self.list_clients(),
-            Some((signal, _)) => self.stop(signal, now),
-            None => {}
+    /// One a round, and one that ends the server, so that who sends signals without a pause holds nobody up; epoll reports
+    /// the next.
+    fn hear_signals(&mut self, now: Instant) {
+        for (signal, sender) in self.signals.next_round().into_iter().flatten() {
+            match signal {
+                Signal::SIGCHLD => {} // every round ends with reap()
+                Signal::SIGHUP => self.hang_up(sender, now),
+                Signal::SIGUSR1 => self.list_clients(),
+                signal => self.stop(signal, now),
+            }
         }
     }
 }

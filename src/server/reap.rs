@@ -3,6 +3,8 @@
 //! - Notes: notes/09-fork.md
 //! - Manual: wait(2) (zombies), kill(2)
 
+use std::time::Instant;
+
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -66,12 +68,17 @@ impl Parent<'_> {
         Some(client)
     }
 
-    pub fn kill_late(&mut self, id: Id) {
+    /// A child that has not ended in time. Its packets end here as well: whoever else holds its end of the pair, somebody
+    /// to whom it was passed on, need not ever hang up.
+    pub fn kill_late(&mut self, id: Id, now: Instant) {
         let Some(client) = self.clients.get(&id) else { return };
         log::warn!("c{id} {} did not end in time: killed", client.peer);
         client.kill();
         if let Runner::Thread(_) = client.runner {
             self.forget(id); // a thread cannot be killed; it ends with the process
+        } else if client.end.is_some() {
+            self.hear_out(id, now);
+            self.part(id, false, now);
         }
     }
 }

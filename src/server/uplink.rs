@@ -1,10 +1,11 @@
 //! From a client's lines to packets for the hub: as many lines in one packet as came together.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use nix::errno::Errno;
 
-use crate::relay::{ChildEnd, MAX_LINES_BYTES, PREFIX_MAX_BYTES, ToHub};
+use crate::relay::{ChildEnd, MAX_LINES_BYTES, PREFIX_MAX_BYTES, SHORT_OF_MEMORY, ToHub};
 use crate::text::escape_into;
 
 #[derive(Debug)]
@@ -14,12 +15,15 @@ pub struct Uplink {
     /// Lines that are still being gathered for the next packet, and how many they are.
     lines: String,
     count: usize,
+    /// The kernel had no memory for a packet: it is tried again then.
+    pub short_until: Option<Instant>,
 }
 
 impl Uplink {
     /// An uplink whose first packet tells the hub that the client is there, and by which certified name.
     pub fn joining(name: Option<&str>) -> Uplink {
-        Uplink { packets: VecDeque::from([ToHub::Join(name).encode()]), lines: String::new(), count: 0 }
+        let packets = VecDeque::from([ToHub::Join(name).encode()]);
+        Uplink { packets, lines: String::new(), count: 0, short_until: None }
     }
 
     /// True when the hub has taken everything.
@@ -58,9 +62,14 @@ impl Uplink {
     /// here: it always ends both directions, and the wait tells of that.
     pub fn send(&mut self, relay: &ChildEnd) -> nix::Result<()> {
         self.seal();
+        self.short_until = None;
         while let Some(packet) = self.packets.front() {
             match relay.send(packet) {
                 Ok(true) => drop(self.packets.pop_front()),
+                Err(Errno::ENOBUFS) => {
+                    self.short_until = Some(Instant::now() + SHORT_OF_MEMORY);
+                    break;
+                }
                 Ok(false) | Err(Errno::EPIPE | Errno::ECONNRESET) => break,
                 Err(errno) => return Err(errno),
             }

@@ -2,6 +2,8 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
 pub mod daemon;
+pub mod holdings;
+pub mod inject;
 pub mod network;
 pub mod program;
 pub mod tls;
