@@ -14,6 +14,7 @@
 #[path = "../support/conn.rs"]
 mod conn;
 mod cpu;
+#[path = "../support/failure.rs"]
 mod failure;
 mod hold;
 mod instructions;
