@@ -65,7 +65,7 @@ pub fn row(after: Duration, samples: &[Sample], tally: &Tally) {
             (tally.of(Count::Resets) + tally.of(Count::ConnectResets)).to_string(),
             count(Count::Reloads),
             sum(|sample| sample.rss),
-            sum(|sample| sample.parent_dirty),
+            sum(|sample| sample.parent.private_dirty),
             sum(Sample::children_dirty),
             sum(|sample| sample.fds as u64),
             sum(|sample| sample.processes as u64),
@@ -104,7 +104,7 @@ pub fn verdict(outcome: &Outcome<'_>, options: &Options, seed: u64) -> bool {
     if !missing.is_empty() {
         faults.push(format!("한 번도 없었던 일: {}", missing.join(", ")));
     }
-    println!("메모리는 실행 시간을 다섯으로 나누어 둘째와 마지막 부분의 중앙값을 비교합니다 (Private_Dirty, KB).");
+    println!("메모리는 실행 시간을 다섯으로 나누어 둘째와 마지막 부분의 중앙값을 비교합니다 (Anonymous, KB).");
     for (site, course) in outcome.sites.iter().zip(outcome.courses) {
         faults.extend(judge(site.name, course));
     }

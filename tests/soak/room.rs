@@ -9,6 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use crate::failure::{Result, failed};
 use crate::tally::{Count, Tally};
@@ -24,8 +25,8 @@ const NOBODY: u32 = 0;
 #[derive(Default)]
 pub struct Room {
     order: Mutex<Order>,
-    /// Held by the one who has somebody stall: one flood at a time.
-    pub stalling: Mutex<()>,
+    /// Held by the one who has somebody stall: one flood at a time. When the last was over.
+    pub stalling: Mutex<Option<Instant>>,
     /// Those who stay, for who wants to whisper.
     pub steady: Mutex<Vec<u32>>,
     /// How many of them still speak.

@@ -8,7 +8,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::room::{Follower, Room};
 use crate::tally::{Count, Tally};
-use crate::watch::{Course, Sample};
+use crate::watch::{Course, Memory, Sample};
 use crate::words;
 
 pub fn main() -> ExitCode {
@@ -91,10 +91,11 @@ fn what_grows() -> Result<(), Failed> {
     let course = |each: u64, lasts: u32| {
         let mut course = Course::default();
         for nth in 0..40 {
-            let children = [(7, 100 + each * nth), (100 + nth as u32, 50)].into();
+            let memory = |anonymous| Memory { anonymous, private_dirty: 1 };
+            let children = [(7, memory(100 + each * nth)), (100 + nth as u32, memory(50))].into();
             let zombies = if nth > 20 { vec![zombie + nth as u32 / lasts] } else { vec![] };
-            let (parent_dirty, at) = (5000 + each * nth, start + Duration::from_secs(nth));
-            course.add(Sample { at, rss: 0, parent_dirty, children, fds: 9, processes: 3, zombies });
+            let (parent, at) = (memory(5000 + each * nth), start + Duration::from_secs(nth));
+            course.add(Sample { at, rss: 0, parent, children, fds: 9, processes: 3, zombies });
         }
         course
     };

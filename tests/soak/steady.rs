@@ -107,7 +107,7 @@ pub fn echo(site: &Site, tally: &Tally, dice: &mut Dice) -> Result<()> {
         let lines = dice.within(1..8);
         (0..lines).for_each(|_| echoed.say(if dice.percent(1) { LONGEST } else { dice.within(0..300) }));
         echoed.wait("a line", |echoed| echoed.under_way() < 4)?;
-        std::thread::sleep(Duration::from_millis(dice.within(5..60) as u64));
+        std::thread::sleep(Duration::from_millis(dice.within(20..120) as u64));
     }
     echoed.finish()
 }

@@ -7,14 +7,30 @@ use std::time::{Duration, Instant};
 use crate::proc::{children, kb};
 use crate::site::Site;
 
-/// Of one server, at one time. Memory in KB.
+/// Of one process, in KB.
+#[derive(Clone, Copy, Default)]
+pub struct Memory {
+    /// Its own alone. After a fork(), parent and child share what they had, until one of them writes there: what is
+    /// shared now may be one's own later, and the other way round.
+    pub private_dirty: u64,
+    /// All that no file holds, shared or not: what grows here has been asked for.
+    pub anonymous: u64,
+}
+
+impl Memory {
+    fn of(pid: u32) -> Memory {
+        let [private_dirty, anonymous] = ["Private_Dirty:", "Anonymous:"].map(|key| kb(pid, "smaps_rollup", key));
+        Memory { private_dirty, anonymous }
+    }
+}
+
+/// Of one server, at one time.
 #[derive(Clone)]
 pub struct Sample {
     pub at: Instant,
     pub rss: u64,
-    pub parent_dirty: u64,
-    /// The Private_Dirty of each child.
-    pub children: HashMap<u32, u64>,
+    pub parent: Memory,
+    pub children: HashMap<u32, Memory>,
     pub fds: usize,
     /// Parent and children, without those that have ended.
     pub processes: usize,
@@ -29,16 +45,16 @@ impl Sample {
         Sample {
             at: Instant::now(),
             rss: kb(pid, "status", "VmRSS:"),
-            parent_dirty: kb(pid, "smaps_rollup", "Private_Dirty:"),
+            parent: Memory::of(pid),
             fds: read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count),
             processes: 1 + alive.len(),
-            children: alive.into_iter().map(|pid| (pid, kb(pid, "smaps_rollup", "Private_Dirty:"))).collect(),
+            children: alive.into_iter().map(|pid| (pid, Memory::of(pid))).collect(),
             zombies,
         }
     }
 
     pub fn children_dirty(&self) -> u64 {
-        self.children.values().sum()
+        self.children.values().map(|memory| memory.private_dirty).sum()
     }
 }
 
@@ -80,7 +96,7 @@ impl Course {
     }
 
     pub fn of_parent(&self) -> Option<Growth> {
-        self.growth(|sample| sample.parent_dirty)
+        self.growth(|sample| sample.parent.anonymous)
     }
 
     /// Of those children that were there all the time between.
@@ -89,7 +105,9 @@ impl Course {
         let (first, rest) = settled.split_first()?;
         let stayed = |pid: &u32| rest.iter().all(|sample| sample.children.contains_key(pid));
         let lasting: Vec<u32> = first.children.keys().copied().filter(stayed).collect();
-        let sum = |sample: &Sample| lasting.iter().filter_map(|pid| sample.children.get(pid)).sum();
+        let sum = |sample: &Sample| {
+            lasting.iter().filter_map(|pid| sample.children.get(pid)).map(|memory| memory.anonymous).sum()
+        };
         Some((self.growth(sum)?, lasting.len() as u64))
     }
 

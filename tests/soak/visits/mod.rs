@@ -42,7 +42,7 @@ pub use echo::Echoed;
 
 const TO_RELAY: [Visit; 8] = [Stall, Polite, HalfClose, Reset, Kill, Refused, ConnectReset, Garbage];
 const TO_ECHO: [Visit; 5] = [Polite, Reset, Late, ConnectReset, Garbage];
-const PAUSE_MS: std::ops::Range<usize> = 20..400;
+const PAUSE_MS: std::ops::Range<usize> = 20..800;
 
 pub struct Visitor<'a> {
     pub site: &'a Site,

@@ -1,7 +1,7 @@
 //! Visits to a relay.
 
 use std::sync::TryLockError;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -22,6 +22,8 @@ const MOST_FLOOD_BYTES: usize = 32 << 20;
 const FLOOD_AHEAD_BYTES: usize = 256 * 1024;
 /// Of the one who stalls: little, so that the flood need not be longer than it has to be.
 const SMALL_BUFFER_BYTES: usize = 64 * 1024;
+/// A flood costs everybody something.
+const BETWEEN_FLOODS: Duration = Duration::from_secs(8);
 /// What is not passed on, and how the refusal begins.
 static REFUSED: [(&[u8], &str); 3] = [
     (b"\xec\x95\x88\xeb\n", "! UTF-8이 아닌"),
@@ -114,10 +116,10 @@ impl<'a> Visitor<'a> {
     /// One stops reading, another says so much that the hub is full: the first has to go, and is told why; nobody
     /// else notices more than a pause.
     pub(super) fn stall(&mut self, room: &'a Room) -> Result<()> {
-        let _one_at_a_time = match room.stalling.try_lock() {
-            Ok(guard) => guard,
-            Err(TryLockError::WouldBlock) => return self.talk(room, Visit::Polite),
+        let mut last = match room.stalling.try_lock() {
+            Ok(last) if last.is_none_or(|last| last.elapsed() > BETWEEN_FLOODS) => last,
             Err(TryLockError::Poisoned(_)) => return failed("another who had somebody stall has panicked"),
+            _ => return self.talk(room, Visit::Polite),
         };
         let mut flooder = Member::join(self.connect(None)?, room, self.tally)?;
         let mut stalled = Member::join(self.connect(Some(SMALL_BUFFER_BYTES))?, room, self.tally)?;
@@ -140,6 +142,7 @@ impl<'a> Visitor<'a> {
         let (_guest, left) = stalled.leave();
         let (gone, _) = left.settle(Owed::All)?;
         flooder.quit()?;
+        *last = Some(Instant::now());
         self.tally.add(Count::Stalls, 1);
         if gone.slow { Ok(()) } else { Err(Failure::new("one who stalls has left of its own will")) }
     }
