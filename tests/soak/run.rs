@@ -190,7 +190,7 @@ fn end_at_ctrl_c(tally: &Arc<Tally>) -> Result<()> {
                 std::process::exit(130);
             }
             report::interrupted();
-            tally.stop();
+            tally.interrupt();
         }
     });
     Ok(())

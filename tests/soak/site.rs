@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::socket::{setsockopt, sockopt};
 use openssl::ssl::{SslContext, SslSession};
 
@@ -180,12 +180,17 @@ impl Site {
     }
 }
 
-/// No Ctrl-C reaches it but ours, and it does not outlive us.
+/// No Ctrl-C reaches it but ours, and it does not outlive us; it hears SIGHUP, also when nohup(1) has started us.
 #[allow(unsafe_code)] // Between fork and exec.
 fn end_with_us(command: &mut Command) {
     command.process_group(0);
-    // SAFETY: prctl() alone, which is async-signal-safe.
-    unsafe { command.pre_exec(|| Ok(set_pdeathsig(Signal::SIGKILL)?)) };
+    let prepare = || {
+        // SAFETY: no handler of ours is put in the place of another.
+        unsafe { signal(Signal::SIGHUP, SigHandler::SigDfl) }?;
+        Ok(set_pdeathsig(Signal::SIGKILL)?)
+    };
+    // SAFETY: signal() and prctl() alone, which are async-signal-safe.
+    unsafe { command.pre_exec(prepare) };
 }
 
 fn read(path: &Path) -> String {

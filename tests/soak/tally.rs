@@ -56,6 +56,7 @@ pub struct Tally {
     failures: Mutex<Vec<String>>,
     failed: AtomicU64,
     stop: AtomicBool,
+    interrupted: AtomicBool,
     silence: AtomicBool,
 }
 
@@ -90,6 +91,16 @@ impl Tally {
     /// Those that have not been told yet.
     pub fn take_failures(&self) -> Vec<String> {
         std::mem::take(&mut *self.failures.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Somebody does not want to wait until everything has happened.
+    pub fn interrupt(&self) {
+        self.interrupted.store(true, Relaxed);
+        self.stop();
+    }
+
+    pub fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Relaxed)
     }
 
     /// From now on nobody comes any more.
