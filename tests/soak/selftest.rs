@@ -1,10 +1,13 @@
 //! What `cargo test` runs: a few seconds of it. No times, but that all has happened, and that what is wrong is seen.
 #![allow(clippy::unwrap_used)] // It is a test.
 
-use std::process::{Command, ExitCode};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::room::{Follower, Room};
 use crate::tally::{Count, Tally};
@@ -14,6 +17,7 @@ use crate::words;
 pub fn main() -> ExitCode {
     let trials = vec![
         Trial::test("a_few_seconds_have_every_kind_of_client_and_lose_nothing", a_few_seconds),
+        Trial::test("who_presses_ctrl_c_sees_the_verdict_so_far", who_presses_ctrl_c),
         Trial::test("what_one_member_hears_otherwise_than_the_others_is_seen", what_one_hears_otherwise),
         Trial::test("a_line_that_nobody_hears_is_seen", a_line_that_nobody_hears),
         Trial::test("what_grows_is_seen", what_grows),
@@ -31,6 +35,18 @@ fn a_few_seconds() -> Result<(), Failed> {
         assert!(said.contains(count.words()) && !said.contains(&(words + ",")), "{}: {said}", count.words());
     }
     assert!(said.contains("결과: 사라진 줄 없음"), "{said}");
+    Ok(())
+}
+
+fn who_presses_ctrl_c() -> Result<(), Failed> {
+    let mut command = Command::new(std::env::current_exe()?);
+    let mut soak = command.args(["run", "--minutes=1", "--clients=16"]).stdout(Stdio::piped()).spawn()?;
+    let mut said = BufReader::new(soak.stdout.take().unwrap()).lines();
+    said.by_ref().find(|line| line.as_ref().is_ok_and(|line| line.contains("SIGHUP"))); // the head of the table
+    kill(Pid::from_raw(soak.id() as i32), Signal::SIGINT)?;
+    let rest = said.collect::<Result<Vec<String>, _>>()?.join("\n");
+    assert!(soak.wait()?.success(), "{rest}");
+    assert!(rest.contains("Ctrl-C") && rest.contains("결과: 사라진 줄 없음"), "{rest}");
     Ok(())
 }
 

@@ -70,7 +70,9 @@ pub fn stay(site: &Site, room: &Room, tally: &Tally, dice: &mut Dice) -> Result<
     let spoken = speak(site, room, tally, dice);
     room.speaking.fetch_sub(1, SeqCst);
     let mut member = spoken?;
-    member.wait("the last whispers", |_| Ok(room.speaking.load(SeqCst) == 0 && room.whispers_are_over()))?;
+    // Nobody waits for the whispers of one who has failed.
+    let are_over = || room.speaking.load(SeqCst) == 0 && (room.whispers_are_over() || tally.failed() > 0);
+    member.wait("the last whispers", |_| Ok(are_over()))?;
     member.quit()
 }
 

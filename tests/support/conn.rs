@@ -102,7 +102,7 @@ impl Conn {
         })
     }
 
-    /// Says "I have said all"; in TLS that is close_notify, and a FIN would be for the server to send.
+    /// Says "I have said all": FIN; in TLS, close_notify.
     pub fn end(&mut self) -> Result<()> {
         match self {
             Conn::Plain(stream) => stream.shutdown(Shutdown::Write),
