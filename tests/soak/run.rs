@@ -53,7 +53,11 @@ pub fn run(options: &Options) -> Result<bool> {
         tally.judge("줄", tally.balance());
     }
     let outcome = Outcome { sites: &sites, courses: &courses, tally: &tally, lasted: began.elapsed() };
-    Ok(report::verdict(&outcome, options, seed))
+    let right = report::verdict(&outcome, options, seed);
+    if !right {
+        println!("서버들의 로그: {}", dir.keep().display());
+    }
+    Ok(right)
 }
 
 /// Who does what at which server.
