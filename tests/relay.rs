@@ -332,6 +332,7 @@ fn a_stalled_reader_is_cut_off_with_a_reason_and_the_others_miss_nothing() {
     });
     assert!(expected > 0);
     assert_eq!(last, "! 받는 속도가 너무 느려서 연결을 끊습니다.");
+    server.wait_for_log(" bytes behind\n");
     server.wait_for_log(": client read too slowly\n");
 }
 
