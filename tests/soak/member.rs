@@ -68,7 +68,7 @@ impl<'a> Member<'a> {
             Ok(())
         })?;
         tally.add(Count::Heard, heard);
-        room.follow(*id, follower)
+        room.follow_if_free(*id, follower)
     }
 
     /// Goes on hearing until `done`; that it takes too long is a failure.

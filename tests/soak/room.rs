@@ -100,6 +100,11 @@ impl Room {
         lock(&self.order).follow(id, follower)
     }
 
+    /// The same, unless others are at it: who listens must not wait for anybody, or the relay takes it for slow.
+    pub fn follow_if_free(&self, id: u32, follower: &mut Follower) -> Result<()> {
+        self.order.try_lock().map_or(Ok(()), |order| order.follow(id, follower))
+    }
+
     pub fn gone(&self, id: u32) -> Option<Gone> {
         lock(&self.order).gone.get(&id).copied()
     }
