@@ -36,6 +36,9 @@ pub struct Site {
     dir: PathBuf,
     /// Odd while files are being changed and read anew.
     generation: AtomicU64,
+    /// Tickets of the keys that it has: those that it took, and those that it did not.
+    taken: AtomicU64,
+    untaken: AtomicU64,
     /// Descriptors of the parent before the first client.
     pub fds_at_first: usize,
 }
@@ -81,7 +84,8 @@ impl Site {
         let server = Server::from_command(command);
         let (addr, fds_at_first) = (server.addr, server.open_fds());
         let room = relay.then(Room::default);
-        Site { name, server, addr, room, context, certificates, dir, generation: AtomicU64::new(0), fds_at_first }
+        let [generation, taken, untaken] = [(); 3].map(|()| AtomicU64::new(0));
+        Site { name, server, addr, room, context, certificates, dir, generation, taken, untaken, fds_at_first }
     }
 
     pub fn pid(&self) -> u32 {
@@ -101,8 +105,7 @@ impl Site {
         Ok(stream)
     }
 
-    /// As a client connects: where there is TLS, with a ticket if it has one, which must be taken unless the server
-    /// has reloaded.
+    /// As a client connects: where there is TLS, with a ticket if it has one.
     pub fn connect(&self, ticket: Option<&Ticket>, receive_buffer: Option<usize>, tally: &Tally) -> Result<Conn> {
         let before = self.generation.load(SeqCst);
         let stream = self.dial(tally)?;
@@ -113,8 +116,8 @@ impl Site {
             tally.add(how, 1);
         }
         let same_keys = |ticket: &Ticket| ticket.generation == before && self.generation.load(SeqCst) == before;
-        if ticket.is_some_and(same_keys) && !conn.was_resumed() {
-            return failed("a ticket was not taken, and the server has not reloaded");
+        if ticket.is_some_and(same_keys) {
+            (if conn.was_resumed() { &self.taken } else { &self.untaken }).fetch_add(1, SeqCst);
         }
         Ok(conn)
     }
@@ -166,6 +169,11 @@ impl Site {
         let fds = || self.server.open_fds();
         until("the descriptors", || Ok(fds() <= self.fds_at_first))
             .map_err(|_| Failure::new(format!("{} descriptors, at first {}", fds(), self.fds_at_first)))?;
+        let [taken, untaken] = [&self.taken, &self.untaken].map(|count| count.load(SeqCst));
+        // In hours, its keys may have become too old once or twice.
+        if untaken * 50 > taken + untaken {
+            return failed(format!("{untaken} tickets of {} were not taken", taken + untaken));
+        }
         self.room.as_ref().map_or(Ok(()), Room::is_settled)
     }
 
