@@ -44,7 +44,7 @@ TEST_TOOLS  = $(LOOK_TOOLS) ncat:ncat socat:socat ps:procps tcpdump:tcpdump pyth
 BROWSER     = { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null || { . /etc/os-release; [ "$$ID" != debian ]; } || echo chromium fonts-nanum
 
 .DEFAULT_GOAL := help
-.PHONY: help demo timeline run-server run-client step-server step-client check start stop status reload logs certs ss strace-server test bench bench-hold bench-readme no-trace lint doc figures clean setup build stage ca build-tools cert-tools look-tools test-tools
+.PHONY: help demo timeline run-server run-client step-server step-client check start stop status reload logs certs ss strace-server test soak bench bench-hold bench-readme no-trace lint doc figures clean setup build stage ca build-tools cert-tools look-tools test-tools
 
 help:
 	@echo '사용법: make 타깃 [변수=값 ...]'
@@ -66,6 +66,7 @@ help:
 	@echo '  ss             리스너 소켓과 연결된 소켓을 봅니다. STAGE=udp이면 UDP 소켓을 봅니다'
 	@echo '  strace-server  서버의 시스템 호출을 strace로 봅니다'
 	@echo '  test           필요한 도구를 설치하고 모든 테스트를 실행합니다'
+	@echo '  soak           온갖 클라이언트를 MINUTES분(기본값 1) 동안 보내며 사라진 줄이나 새는 자원이 없는지 봅니다. 예: MINUTES=10'
 	@echo '  bench          다른 서버들과 성능을 비교합니다. ARGS="--help"이면 쓸 수 있는 옵션을 보여 줍니다'
 	@echo '  bench-hold     클라이언트 N명이 동시에 접속해 있을 때의 메모리와 초당 연결 수를 잽니다. 예: N=10000'
 	@echo '  bench-readme   성능을 비교한 결과를 README.md의 표와 그림으로 적습니다'
@@ -171,6 +172,13 @@ build: build-tools
 # Two tests at a time for each CPU: most of them wait for another process, or for what must not come.
 test: build-tools cert-tools test-tools
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$((2 * $$(nproc)))} cargo test --locked
+
+# Ctrl-C is for the soak, which then lets its clients leave and says what it has seen: cargo must not go before that.
+SOAK = cargo test --locked --release --test soak
+
+soak: build-tools
+	$(SOAK) --no-run
+	trap '' INT; $(SOAK) -- run --minutes $(or $(MINUTES),1)$(if $(SEED), --seed $(SEED))$(if $(ARGS), $(ARGS))
 
 # Against the servers that are there; what is missing is named, not installed.
 BENCH    = .run/bench

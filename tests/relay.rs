@@ -223,6 +223,26 @@ fn a_last_line_without_newline_counts_after_fin_and_not_after_rst() {
     assert_eq!(second.line(), "* 손님1 님이 나갔습니다.");
 }
 
+/// The kernel tells of a reset once. Who hears of it in send() reads 0 afterwards, as at a clean end.
+#[test]
+fn half_a_line_before_rst_does_not_count_when_a_write_has_heard_of_the_rst_first() {
+    let server = relay(&[]);
+    let mut first = server.join();
+    let child = server.wait_for_children(1)[0];
+    let (mut second, mut third) = (server.join(), server.join());
+    second.line_with("손님3");
+    kill(Pid::from_raw(child), Signal::SIGSTOP).unwrap();
+    eventually("a stopped child", || state(child) == Some('T'));
+    second.send("쓸 것\n");
+    assert_eq!(third.line(), "[손님2] 쓸 것"); // so the child has it, too
+    first.send("온전한 줄\n반쪽");
+    first.reset();
+    kill(Pid::from_raw(child), Signal::SIGCONT).unwrap();
+    assert_eq!(second.line(), "[손님1] 온전한 줄");
+    assert_eq!(second.line(), "* 손님1 님이 나갔습니다.");
+    server.wait_for_log(": client reset the connection\n");
+}
+
 #[test]
 fn lines_sent_just_before_leaving_all_arrive() {
     let server = relay(&[]);
@@ -317,6 +337,7 @@ fn a_stalled_reader_is_cut_off_with_a_reason_and_the_others_miss_nothing() {
     });
     assert!(expected > 0);
     assert_eq!(last, "! 받는 속도가 너무 느려서 연결을 끊습니다.");
+    server.wait_for_log(" bytes behind\n");
     server.wait_for_log(": client read too slowly\n");
 }
 

@@ -7,6 +7,7 @@
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::poll::PollFlags;
 
 use super::child::Setup;
@@ -19,6 +20,7 @@ use super::uplink::Uplink;
 use super::wait::{LOSS_ONLY, Ready, Waiter};
 use crate::relay::{ChildEnd, FromPair, RELAY_MAX_BYTES, frames};
 use crate::signal;
+use crate::tls::Trouble;
 use crate::traffic::Traffic;
 use crate::transport::{Received, Transport};
 
@@ -48,6 +50,8 @@ struct Chat<'a, 'fd> {
     ending: Option<Ending>,
     /// Nothing more can be written to the client.
     mute: bool,
+    /// A write has heard of the client's reset. The kernel tells of it once: what is read then ends as if by FIN.
+    reset: bool,
     last_heard: Option<Instant>,
     /// When the client last got something, or closed its half.
     last_told: Instant,
@@ -75,6 +79,7 @@ pub fn serve(
         quitting: false,
         ending: None,
         mute: false,
+        reset: false,
         last_heard: None,
         last_told: Instant::now(),
     };
@@ -200,6 +205,7 @@ impl Chat<'_, '_> {
         match self.transport.receive(buf) {
             Ok(Received::Data(n)) => self.hear_bytes(&buf[..n]),
             Ok(Received::Wait) => {}
+            Ok(Received::End) if self.reset => self.ending = Some(Ending::Reset),
             Ok(Received::End) => {
                 let Chat { lines, up, out, quitting, .. } = self;
                 lines.finish(|line| *quitting = *quitting || obey(line, up, out));
@@ -249,9 +255,10 @@ impl Chat<'_, '_> {
                 self.out.advance(n);
                 self.last_told = Instant::now();
             }
-            Err(_) => {
+            Err(trouble) => {
                 // It hears no more, but what it said before may still lie in the socket: read on.
                 self.mute = true;
+                self.reset = trouble == Trouble::Errno(Errno::ECONNRESET);
                 self.ending = self.ending.or(self.peer_end);
             }
         }

@@ -154,7 +154,8 @@ impl Parent<'_> {
     pub fn cut_off(&mut self, id: Id, now: Instant) {
         if let Some(client) = self.clients.get_mut(&id) {
             let name = self.hub.name(id).unwrap_or_default();
-            log::warn!("c{id} {} ({name}) reads too slowly: cut off", client.peer);
+            let behind = self.hub.lag(id);
+            log::warn!("c{id} {} ({name}) reads too slowly: cut off, {behind} bytes behind", client.peer);
             client.traffic.inspect(|traffic| traffic.mark_cut_off());
             if let Runner::Thread(_) = client.runner {
                 client.runner = Runner::Over; // joining it now would mean to wait for its last words

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use nix::unistd::{SysconfVar, sysconf};
 
+use crate::proc::children;
+
 /// Of all that this process has started: only one server runs at a time.
 pub fn of_servers() -> Duration {
     let tick = Duration::from_secs(1) / sysconf(SysconfVar::CLK_TCK).ok().flatten().map_or(100, |ticks| ticks as u32);
@@ -48,11 +50,4 @@ pub fn servers() -> Vec<u32> {
         next += 1;
     }
     all
-}
-
-/// Of all its threads, zombies included.
-pub fn children(pid: u32) -> Vec<u32> {
-    let tasks = read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let lists = tasks.filter_map(|task| read_to_string(task.path().join("children")).ok());
-    lists.flat_map(|list| list.split(' ').filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
 }

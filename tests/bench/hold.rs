@@ -86,7 +86,7 @@ fn protocol(tls: bool) -> &'static str {
 
 fn hold(peer: Peer, tls: bool, clients: u32, seconds: f64, place: &Place) -> Result<Held> {
     let server = Server::start(peer, Serves::Echo, tls, place)?;
-    let context = tls.then(|| client_context(&place.certs)).transpose()?;
+    let context = tls.then(|| client_context(&place.certs.join("ca.pem"))).transpose()?;
     let context = context.as_ref();
     let tell = |what: &str| progress(&format!("{} {} · {what}", peer.name(), protocol(tls)));
     let plan = Plan { warm_up: Duration::from_millis(200), measured: Duration::from_secs_f64(seconds) };
@@ -165,7 +165,7 @@ fn open(clients: u32, server: &Server, context: Option<&SslContext>) -> Result<V
     let open_some = |slot: u32| {
         let mine = (slot..clients).step_by(SLOTS as usize);
         let open_one = |nth: u32| {
-            let mut conn = Conn::open(server, context)?;
+            let mut conn = Conn::open(server.addr, context)?;
             one_line(&mut conn, nth as usize, 0)?;
             Ok(conn)
         };

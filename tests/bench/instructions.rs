@@ -8,7 +8,7 @@
 use std::path::Path;
 
 use crate::failure::{Failure, Result};
-use crate::load::Conn;
+use crate::load::{Conn, finish};
 use crate::peers::{Peer, Place, Server};
 use crate::works::connections::one_line;
 
@@ -33,9 +33,9 @@ impl Instructions {
 fn total(peer: Peer, lines: u32, place: &Place) -> Result<f64> {
     let dir = tempfile::tempdir_in(&place.dir)?;
     let server = Server::counted(peer, dir.path(), place)?;
-    let mut conn = Conn::open(&server, None)?;
+    let mut conn = Conn::open(server.addr, None)?;
     (0..lines).try_for_each(|line| one_line(&mut conn, 0, line))?;
-    conn.finish()?;
+    finish(conn)?;
     drop(server); // what has been counted is written at the end
     let files = std::fs::read_dir(dir.path())?.map(|entry| total_in(&entry?.path()));
     files.sum()

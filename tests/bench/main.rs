@@ -3,7 +3,7 @@
 //! - options.rs: what is asked for; run.rs: who takes turns at what; hold.rs: very many clients at the same time
 //! - works/: what is measured, and how what comes back is checked; lines.rs has the lines of the relay
 //! - peers/: who is measured, how each is started; bare.rs and tokio_chat.rs are servers of our own
-//! - load.rs: the connections of the load; measure.rs, cpu.rs: time, count, processors
+//! - load.rs: the connections of the load, each from ../support/conn.rs; measure.rs, cpu.rs: time, count, processors
 //! - instructions.rs, memory.rs: what valgrind counts, what a server takes up
 //! - report/: the table, the JSON, the chart, the README
 //! - selftest.rs: what `cargo test` runs instead
@@ -11,7 +11,10 @@
 //! A test program without the usual harness: so that cargo builds it with dev-dependencies, and names the server's binary.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // It talks to a person.
 
+#[path = "../support/conn.rs"]
+mod conn;
 mod cpu;
+#[path = "../support/failure.rs"]
 mod failure;
 mod hold;
 mod instructions;
@@ -20,6 +23,8 @@ mod measure;
 mod memory;
 mod options;
 mod peers;
+#[path = "../support/proc.rs"]
+mod proc;
 mod report;
 mod run;
 mod selftest;

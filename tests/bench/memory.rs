@@ -2,13 +2,10 @@
 //!
 //! - Manual: proc_pid_smaps(5) (smaps_rollup), proc_pid_status(5)
 
-use std::fs::read_to_string;
-use std::io::ErrorKind;
-use std::sync::Once;
-
 use tinyjson::JsonValue;
 
 use crate::cpu;
+use crate::proc::kb;
 use crate::report::json::{number, object};
 
 /// In KB, of all processes of the servers.
@@ -40,17 +37,4 @@ impl Memory {
             ("page_tables", kb(self.page_tables)),
         ])
     }
-}
-
-/// A line `Key:  1234 kB`; nothing of a process that has just ended, or into which only root may look.
-fn kb(pid: u32, file: &str, key: &str) -> u64 {
-    static TOLD: Once = Once::new();
-    let text = read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_else(|error| {
-        if error.kind() == ErrorKind::PermissionDenied {
-            TOLD.call_once(|| eprintln!("TLS를 맡은 자식의 메모리는 root만 볼 수 있어 0으로 셉니다"));
-        }
-        String::new()
-    });
-    let line = text.lines().find_map(|line| line.strip_prefix(key));
-    line.and_then(|rest| rest.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
 }

@@ -19,9 +19,9 @@ use nix::unistd::Pid;
 use super::command::Job;
 use super::nodelay;
 use super::{Peer, Place, Serves};
-use crate::cpu;
 use crate::failure::{Failure, Result, failed};
 use crate::instructions::PROGRAM;
+use crate::proc::children;
 
 const START_MS: u16 = 10_000;
 const GOODBYE: Duration = Duration::from_secs(3);
@@ -116,7 +116,7 @@ impl Drop for Running {
             let _ = child.wait();
         }
         // What it has left behind has become ours (PR_SET_CHILD_SUBREAPER).
-        while let Some(left) = cpu::children(std::process::id()).first() {
+        while let Some(left) = children(std::process::id()).first() {
             let _ = kill(Pid::from_raw(*left as i32), Signal::SIGKILL);
             let _ = waitpid(Pid::from_raw(*left as i32), None);
         }

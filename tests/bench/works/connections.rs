@@ -4,7 +4,7 @@ use openssl::ssl::SslContext;
 
 use super::lines::{LINE_BYTES, write_line};
 use crate::failure::{Result, failed};
-use crate::load::Conn;
+use crate::load::{Conn, finish};
 use crate::measure::{Meter, Plan, Sample, measure};
 use crate::peers::Server;
 
@@ -24,12 +24,12 @@ impl Connections {
     fn slot(&self, slot: usize, server: &Server, context: Option<&SslContext>, meter: &Meter) -> Result<Vec<f32>> {
         let (mut ticket, mut count) = (None, 0);
         while !meter.is_stopped() {
-            let mut conn = Conn::resume(server, context, ticket.as_ref())?;
+            let mut conn = Conn::resume(server.addr, context, ticket.as_ref())?;
             if conn.was_resumed() != ticket.is_some() {
                 return failed("the server did not take its own ticket back");
             }
             one_line(&mut conn, slot, count)?;
-            conn.finish()?;
+            finish(conn)?;
             if self.resumed {
                 ticket = Conn::take_ticket();
                 if ticket.is_none() {

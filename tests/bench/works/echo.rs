@@ -3,7 +3,7 @@
 use openssl::ssl::SslContext;
 
 use crate::failure::{Result, failed};
-use crate::load::{Conn, Waiting};
+use crate::load::{Conn, Waiting, finish};
 use crate::measure::{Meter, Plan, Sample, measure};
 use crate::peers::Server;
 
@@ -22,7 +22,7 @@ impl Echo {
         let pattern = pattern(self.window);
         let mut groups: Vec<Vec<Stream>> = (0..THREADS.min(self.conns)).map(|_| Vec::new()).collect();
         for number in 0..self.conns {
-            let conn = Conn::open(server, context)?;
+            let conn = Conn::open(server.addr, context)?;
             conn.hurry(true)?;
             let count = groups.len();
             groups[number % count].push(Stream { conn, number, sent: 0, received: 0 });
@@ -46,7 +46,7 @@ fn drive(mut streams: Vec<Stream>, pattern: &[u8], window: usize, meter: &Meter)
     }
     for stream in streams.into_iter().filter(|_| !meter.has_failed()) {
         stream.conn.hurry(false)?;
-        stream.conn.finish()?;
+        finish(stream.conn)?;
     }
     Ok(Vec::new())
 }

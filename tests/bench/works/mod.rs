@@ -109,7 +109,7 @@ impl Work {
     }
 
     fn load(&self, server: &Server, plan: &Plan, certs: &Path) -> Result<Sample> {
-        let context = server.tls.then(|| client_context(certs)).transpose()?;
+        let context = server.tls.then(|| client_context(&certs.join("ca.pem"))).transpose()?;
         let context = context.as_ref();
         match self.kind {
             Kind::Throughput => Echo { conns: 8, window: 64 * 1024, bytes_per_unit: MIB }.run(server, context, plan),

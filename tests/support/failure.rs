@@ -1,4 +1,4 @@
-//! Why a work could not be measured: above all, an answer that is not what was sent.
+//! Why a load was not borne: above all, an answer that is not what was sent.
 
 use std::fmt;
 
