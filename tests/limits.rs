@@ -234,7 +234,8 @@ fn refusals_on_their_way_hold_few_descriptors() {
             peer
         })
         .collect();
-    assert!(server.open_fds() <= before + 16, "{} after {before}", server.open_fds());
+    let now = server.open_fds();
+    assert!(now <= before + 16 + 1, "{now} after {before}"); // the last one may still be in its hands
     drop(refused);
     eventually("the end of all refusals", || server.open_fds() == before);
 }
