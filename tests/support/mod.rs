@@ -169,9 +169,14 @@ pub fn may_look_into(pid: i32) -> bool {
 
 /// A line `Key:  1234 kB` of /proc/PID/status or smaps_rollup, in kB.
 pub fn proc_kb(pid: i32, file: &str, key: &str) -> u64 {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap();
-    let line = text.lines().find(|line| line.starts_with(key)).unwrap_or_else(|| panic!("no {key} in {file}"));
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    find_proc_kb(pid, file, key).unwrap_or_else(|| panic!("no {key} in {file} of {pid}"))
+}
+
+/// The same; `None` when the process has ended.
+pub fn find_proc_kb(pid: i32, file: &str, key: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/{file}")).ok()?;
+    let line = text.lines().find(|line| line.starts_with(key))?;
+    Some(line.split_whitespace().nth(1).unwrap().parse().unwrap())
 }
 
 /// A client over a plain TCP socket, or over TLS (tls.rs). Reads have a deadline.
