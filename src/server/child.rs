@@ -115,7 +115,6 @@ pub fn serve(conn: Socket, relay: ChildEnd, setup: &Setup<'_>, waiter: Waiter, b
         Some(context) => secure(&conn, &relay, setup, context, &waiter),
     };
     let transport = transport.map(|(transport, shown)| (transport.counted_in(setup.traffic), shown));
-    waiter.begin();
     let ending = match (transport, setup.args.mode) {
         (Ok((transport, _)), Mode::Echo) => {
             if setup.tls.is_some() {
@@ -179,6 +178,7 @@ fn secure<'fd>(
             Ok(None) => {
                 let certificate = stream.ssl().peer_certificate();
                 certificate.iter().for_each(|certificate| introduce(certificate, setup.peer));
+                waiter.settle_soon();
                 return Ok((Transport::over_tls(fd, stream), certificate));
             }
             Ok(Some(event)) => wait(event)?,

@@ -17,8 +17,8 @@ use crate::lesson;
 /// Asking for nothing still reports POLLERR and POLLHUP; POLLPRI is what nobody ever sends here.
 pub const LOSS_ONLY: PollFlags = PollFlags::POLLPRI;
 
-/// How long after it has begun to serve a child gives back what the beginning has left in its memory. Short: until
-/// then every wait sets a timer, which costs a busy child a tenth of its time.
+/// How long after its handshake a child gives back what that has left in its memory. Short: until then every wait sets a
+/// timer, which costs a busy child a tenth of its time.
 const SETTLED_AFTER: Duration = Duration::from_millis(100);
 
 /// What has happened on the client's connection and on the relay.
@@ -71,8 +71,9 @@ impl Waiter {
         Waiter { mask, settled_at: Cell::new(None) }
     }
 
-    /// The handshake is over, if there was one: the child begins to serve.
-    pub fn begin(&self) {
+    /// A TLS handshake is over, and its memory free. (Without one, to look for free memory would itself write to more pages
+    /// of the heap than it gives back.)
+    pub fn settle_soon(&self) {
         self.settled_at.set(Some(Instant::now() + SETTLED_AFTER));
     }
 
