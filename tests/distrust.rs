@@ -156,7 +156,7 @@ fn a_key_that_is_too_small_is_refused() {
     assert_refused(
         &run(&mut client(&["--connect", &address, "--tls", "--ca", &pem]), b""),
         "key too weak",
-        "안전하지 않은",
+        "안전하지 않습니다",
     );
     server.join().unwrap();
 

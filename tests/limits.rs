@@ -36,7 +36,7 @@ fn assert_gets_in(peer: Peer) -> Peer {
 
 fn assert_crowded(peer: Peer, source: &str) {
     let (mut peer, line) = answer(peer);
-    assert_eq!(line, format!("! {source}에서는 더 접속할 수 없습니다. 한 주소에서 동시에 2개까지 접속할 수 있습니다."));
+    assert_eq!(line, format!("! {source}에서는 더 접속할 수 없습니다. 한 주소에서 동시에 2명까지 접속할 수 있습니다."));
     assert_eq!(peer.rest(), "");
 }
 

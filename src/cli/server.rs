@@ -59,7 +59,7 @@ pub struct ServerArgs {
           help = "동시에 접속할 수 있는 클라이언트 수 [기본값: 16384]")]
     pub max_clients: u32,
     #[arg(long, default_value_t = 2048, hide_default_value = true, allow_negative_numbers = true, value_name = "수", value_parser = clap::value_parser!(u32).range(1..=1_000_000),
-          help = "한 주소(IPv6는 앞 64비트가 같은 주소들)에서 동시에 접속할 수 있는 수. 루프백 주소는 세지 않습니다 [기본값: 2048]")]
+          help = "한 주소(IPv6는 앞 64비트가 같은 주소들)에서 동시에 접속할 수 있는 클라이언트 수. 루프백 주소는 세지 않습니다 [기본값: 2048]")]
     pub max_per_source: u32,
     #[arg(
         long,
@@ -67,7 +67,7 @@ pub struct ServerArgs {
         hide_default_value = true,
         allow_hyphen_values = true,
         value_name = "한도",
-        help = "핸드셰이크를 마치지 않은 TLS 연결의 한도. '시작:확률:한도'로 적으면 '시작'부터는 새 연결을 '확률'(%)로 거절하고, 늘수록 더 자주 거절합니다. 루프백 주소는 세지 않습니다 [기본값: 3000:30:6000]"
+        help = "핸드셰이크를 마치지 않은 TLS 연결의 한도. '시작:확률:한도'로 적으면 '시작'부터는 새 연결을 '확률'(%)로 거절하고, 늘수록 더 자주, '한도'부터는 모두 거절합니다. 루프백 주소는 세지 않습니다 [기본값: 3000:30:6000]"
     )]
     pub max_handshakes: EarlyDrop,
     #[arg(long, default_value_t = 4096, hide_default_value = true, allow_negative_numbers = true, value_name = "수", value_parser = clap::value_parser!(i32).range(0..),

@@ -37,7 +37,7 @@ impl FromStr for EarlyDrop {
         const MOST: u32 = 1_000_000;
         let wrong = || {
             format!(
-                "'{EXAMPLE}'처럼 '시작:확률:한도'로 적거나 한도만 적으십시오. 확률은 1부터 100까지, 수는 1부터 {MOST}까지이고 시작은 한도보다 클 수 없습니다"
+                "'{EXAMPLE}'처럼 '시작:확률:한도'로 적거나 한도만 적으십시오. 확률은 1부터 100까지, 시작과 한도는 1부터 {MOST}까지이고 시작은 한도보다 클 수 없습니다"
             )
         };
         let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());

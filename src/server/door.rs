@@ -139,11 +139,11 @@ impl Door {
                 format!("{places} clients are here already"),
             ),
             Refusal::Source => (
-                format!("{source}에서는 더 접속할 수 없습니다. 한 주소에서 동시에 {most}개까지 접속할 수 있습니다."),
+                format!("{source}에서는 더 접속할 수 없습니다. 한 주소에서 동시에 {most}명까지 접속할 수 있습니다."),
                 format!("{most} clients of {source} are here already"),
             ),
             Refusal::Handshakes => (
-                "접속하려는 사람이 너무 많습니다. 잠시 뒤에 다시 접속하십시오.".to_string(),
+                String::new(), // there are handshakes under TLS only, and its alert has no words
                 format!("{} handshakes are not finished (--max-handshakes {})", self.handshakes, self.max_handshakes),
             ),
         };

@@ -42,8 +42,8 @@ pub fn opening(options: &Options, seed: u64) {
         "클라이언트 {}개가 {}분 동안 서버 네 개(에코와 중계, 평문과 TLS)에 접속합니다. SEED={seed}",
         options.clients, options.minutes
     );
-    println!("유실은 보낸 쪽이 RST나 kill -9로 끊겨 전해지지 않은 줄입니다. RSS와 부모는 서버 네 개의 부모 프로세스,");
-    println!("자식은 모든 자식 프로세스의 메모리(Private_Dirty)입니다. 단위는 KB입니다.");
+    println!("유실은 보낸 쪽의 연결이 RST나 kill -9로 끊겨 전해지지 않은 줄입니다. RSS는 부모 프로세스 네 개의 VmRSS,");
+    println!("부모와 자식은 부모 프로세스 네 개와 모든 자식 프로세스의 Private_Dirty입니다. 단위는 KB입니다.");
     println!();
     println!("{}", in_columns(COLUMNS.map(|(title, _)| title.to_string())));
 }
