@@ -4,6 +4,8 @@
 //! the hub is not read while the client has not taken what is meant for it: TCP and the relay pair
 //! hold the rest, and whoever causes the jam feels it.
 
+mod hear;
+
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
@@ -11,18 +13,17 @@ use nix::errno::Errno;
 use nix::poll::PollFlags;
 
 use super::child::Setup;
-use super::command::obey;
-use super::ending::{Ending, ending_of, farewell};
+use super::ending::{Ending, farewell};
 use super::lines::Lines;
-use super::notices::{BYE, CHILD_ENDS, SENT_ALL, TLS_ON_PLAIN, TOO_IDLE, TOO_SLOW};
+use super::notices::{BYE, CHILD_ENDS, TOO_IDLE, TOO_SLOW};
 use super::outgoing::{OUT_ENOUGH_BYTES, Outgoing};
 use super::uplink::Uplink;
 use super::wait::{LOSS_ONLY, Ready, Waiter};
-use crate::relay::{ChildEnd, FromPair, RELAY_MAX_BYTES, frames};
+use crate::relay::{ChildEnd, RELAY_MAX_BYTES};
 use crate::signal;
 use crate::tls::Trouble;
 use crate::traffic::Traffic;
-use crate::transport::{Received, Transport};
+use crate::transport::Transport;
 
 /// At a time, so that what one read asks for can be answered in bounded memory.
 pub const READ_BYTES: usize = 16 * 1024;
@@ -185,64 +186,6 @@ impl Chat<'_, '_> {
     fn end_now(&mut self, words: &str, ending: Ending) -> Option<Ending> {
         self.out.push(words.as_bytes());
         Some(ending)
-    }
-
-    /// Takes one packet of frames from the hub; false at the end, when the server wants us to go.
-    fn hear_hub(&mut self) -> bool {
-        match self.relay.receive(self.packet) {
-            Ok(FromPair::Packet(packet)) => {
-                for frame in frames(packet.bytes).filter(|frame| frame.origin != self.setup.id) {
-                    self.out.push(frame.text);
-                }
-                true
-            }
-            Ok(FromPair::Nothing) => true,
-            Ok(FromPair::End) | Err(_) => false,
-        }
-    }
-
-    fn hear_client(&mut self, buf: &mut [u8]) {
-        match self.transport.receive(buf) {
-            Ok(Received::Data(n)) => self.hear_bytes(&buf[..n]),
-            Ok(Received::Wait) => {}
-            Ok(Received::End) if self.reset => self.ending = Some(Ending::Reset),
-            Ok(Received::End) => {
-                let Chat { lines, up, out, quitting, .. } = self;
-                lines.finish(|line| *quitting = *quitting || obey(line, up, out));
-                self.half_close(Ending::Done);
-            }
-            Ok(Received::Truncated) => {
-                log::info!(
-                    "{}: TLS ended without close_notify: a last unfinished line is not delivered",
-                    self.setup.peer
-                );
-                self.half_close(Ending::Truncated);
-            }
-            Err(trouble) => {
-                self.mute = true;
-                self.ending = Some(ending_of(trouble, self.setup.peer));
-            }
-        }
-    }
-
-    fn hear_bytes(&mut self, bytes: &[u8]) {
-        let first = self.last_heard.replace(Instant::now()).is_none();
-        if first && bytes.starts_with(&[0x16, 0x03]) {
-            self.out.push(TLS_ON_PLAIN.as_bytes()); // a ClientHello, RFC 8446 §5.1
-            self.ending = Some(Ending::TlsOnPlain);
-            return;
-        }
-        let Chat { lines, up, out, quitting, .. } = self;
-        lines.feed(bytes, |line| *quitting = *quitting || obey(line, up, out)); // nothing behind a /quit counts
-    }
-
-    /// The client has said its end. Whether it still listens, the answer to these words will show.
-    fn half_close(&mut self, end: Ending) {
-        self.peer_end = Some(end);
-        self.last_told = Instant::now();
-        if !self.quitting {
-            self.out.push(SENT_ALL.as_bytes());
-        }
     }
 
     fn write(&mut self) {

@@ -236,8 +236,7 @@ impl<'a> Parent<'a> {
         }
     }
 
-    /// One a round, and one that ends the server, so that who sends signals without a pause holds nobody up; epoll reports
-    /// the next.
+    /// One a round, and one that ends the server: who sends them without a pause holds nobody up. epoll reports the next.
     fn hear_signals(&mut self, now: Instant) {
         for (signal, sender) in self.signals.next_round().into_iter().flatten() {
             match signal {
