@@ -189,15 +189,17 @@ impl Parent<'_> {
 
     fn deliver_once(&mut self, now: Instant) {
         let mut changed = Vec::new();
-        for (id, client) in &mut self.clients {
+        'clients: for (id, client) in &mut self.clients {
             let Some(end) = client.end.as_ref().filter(|_| !client.full && !client.finished) else { continue };
-            let mut short = false;
-            while let Some(packet) = self.hub.next(*id).filter(|_| !short) {
+            while let Some(packet) = self.hub.next(*id) {
                 let len = packet.len();
                 match end.send(packet) {
                     Ok(true) => self.hub.delivered(*id, len),
                     Ok(false) => client.full = true,
-                    Err(Errno::ENOBUFS) => short = true,
+                    Err(Errno::ENOBUFS) => {
+                        self.short_until = Some(now + SHORT_OF_MEMORY);
+                        continue 'clients; // it is still owed this, also when the server is stopping
+                    }
                     // It has closed its end; what it still has to say comes before our reading of that.
                     Err(Errno::EPIPE | Errno::ECONNRESET) => self.hub.deaf(*id),
                     Err(errno) => {
@@ -210,10 +212,6 @@ impl Parent<'_> {
                     changed.push(*id);
                     break;
                 }
-            }
-            if short {
-                self.short_until = Some(now + SHORT_OF_MEMORY);
-                continue;
             }
             if self.hub.may_leave(*id) {
                 self.hub.leave(*id, false, now);
