@@ -8,7 +8,7 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 
 use super::support::holdings::*;
-use super::support::tls::TlsPeer;
+use super::support::tls::{TlsPeer, session};
 use super::support::*;
 
 /// Where the source may ask what time of day it is, and for whom.
@@ -80,10 +80,10 @@ time_t time(time_t *where) {
 }
 "#;
 
-/// The shim as a library; `None`, and it is said why, where there is no compiler.
-fn jumping_clock(dir: &Path) -> Option<std::path::PathBuf> {
+/// A shim as a library; `None`, and it is said why, where there is no compiler.
+fn built(shim: &str, dir: &Path) -> Option<std::path::PathBuf> {
     let (source, library) = (dir.join("clock.c"), dir.join("clock.so"));
-    fs::write(&source, JUMPING).unwrap();
+    fs::write(&source, shim).unwrap();
     let made = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).args([&library, &source]).output();
     match made {
         Ok(made) if made.status.success() => Some(library),
@@ -97,7 +97,7 @@ fn jumping_clock(dir: &Path) -> Option<std::path::PathBuf> {
 #[test]
 fn a_clock_that_jumps_by_years_ends_no_conversation_and_no_time_limit() {
     let dir = tempfile::tempdir().unwrap();
-    let Some(clock) = jumping_clock(dir.path()) else { return };
+    let Some(clock) = built(JUMPING, dir.path()) else { return };
     let mut command = Command::new(BIN);
     command.args(["server", "--listen", "127.0.0.1:0", "--mode", "relay", "--tls"]).env("LD_PRELOAD", &clock);
     command.args(["--cert", &cert("server.pem"), "--key", &cert("server.key")]);
@@ -129,6 +129,44 @@ fn a_clock_that_jumps_by_years_ends_no_conversation_and_no_time_limit() {
     server.signal(Signal::SIGTERM);
     assert!(listener.rest().ends_with("* 서버를 종료합니다. 안녕히 가십시오.\n"));
     assert_eq!(server.wait().code(), Some(0));
+}
+
+/// Thirteen hours later for whoever asks, once the file LATER is there. Children inherit that it was: they may look for none.
+const LATER: &str = r#"
+#define _GNU_SOURCE
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+static int later;
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    int failed = syscall(SYS_clock_gettime, clock, now);
+    if (!later) later = access(getenv("LATER"), F_OK) == 0;
+    if (!failed && later) now->tv_sec += 13 * 3600;
+    return failed;
+}
+"#;
+
+#[test]
+fn the_keys_of_session_tickets_live_half_a_day_however_long_the_server_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(clock) = built(LATER, dir.path()) else { return };
+    let [ticket, later] = ["ticket", "later"].map(|name| dir.path().join(name).to_str().unwrap().to_string());
+    for version in ["-tls1_2", "-tls1_3"] {
+        let _ = fs::remove_file(&later);
+        let mut command = Command::new(BIN);
+        command.args(["server", "--listen", "127.0.0.1:0", "--mode", "relay", "--tls"]);
+        command.args(["--cert", &cert("server.pem"), "--key", &cert("server.key")]);
+        command.env("LD_PRELOAD", &clock).env("LATER", &later);
+        let server = Server::from_command(command);
+        let is_resumed = |how| session(&server, &[version, how, &ticket]).contains("Reused, TLSv1.");
+        assert!(!is_resumed("-sess_out"));
+        assert!(is_resumed("-sess_in"), "{version}");
+        fs::write(&later, "").unwrap();
+        assert!(!is_resumed("-sess_in"), "{version}: by keys that should be gone");
+        assert!(!is_resumed("-sess_out"));
+        assert!(is_resumed("-sess_in"), "{version}: by the new keys");
+    }
 }
 
 fn log_year() -> u32 {
