@@ -43,7 +43,9 @@ fn main() -> ExitCode {
     }
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
-        Err(error) => return refused(&error),
+        Err(error) => {
+            return failure::refused(&error, "bench", "`make bench ARGS=--help`, `make bench-hold ARGS=--help`");
+        }
     };
     let done = match cli.command {
         Command::Measure(options) => run::run(&options),
@@ -63,16 +65,4 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// The program's own words for it; where they are to be looked up is another place.
-fn refused(error: &clap::Error) -> ExitCode {
-    if !error.use_stderr() {
-        error.exit(); // the help that was asked for
-    }
-    let why = sockstep::cli::explain(error);
-    let why = why.lines().next().unwrap_or_default();
-    eprintln!("{}", why.replacen("sockstep: ", "bench: ", 1));
-    eprintln!("힌트: `make bench ARGS=--help`, `make bench-hold ARGS=--help`로 옵션을 확인하십시오.");
-    ExitCode::from(2)
 }

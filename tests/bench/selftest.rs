@@ -157,6 +157,7 @@ fn what_does_not_exist_is_named() -> Result<(), Failed> {
         let (right, table, said) = bench(&[option, name]);
         assert!(!right && table.is_empty());
         assert!(said.contains(name), "{said}");
+        assert_eq!(said.contains("있는 것: throughput-plain, "), option == "--works", "{said}"); // and what does
     }
     Ok(())
 }

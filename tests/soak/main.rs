@@ -51,7 +51,7 @@ fn main() -> ExitCode {
     }
     let Command::Run(options) = match Cli::try_parse_from(args) {
         Ok(cli) => cli.command,
-        Err(error) => return refused(&error),
+        Err(error) => return failure::refused(&error, "soak", "`make soak ARGS=--help`"),
     };
     match run::run(&options) {
         Ok(true) => ExitCode::SUCCESS,
@@ -61,16 +61,4 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// The program's own words for it; where they are to be looked up is another place.
-fn refused(error: &clap::Error) -> ExitCode {
-    if !error.use_stderr() {
-        error.exit(); // the help that was asked for
-    }
-    let why = sockstep::cli::explain(error);
-    let why = why.lines().next().unwrap_or_default();
-    eprintln!("{}", why.replacen("sockstep: ", "soak: ", 1));
-    eprintln!("힌트: `make soak ARGS=--help`로 옵션을 확인하십시오.");
-    ExitCode::from(2)
 }

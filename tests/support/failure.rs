@@ -1,6 +1,7 @@
 //! Why a load was not borne: above all, an answer that is not what was sent.
 
 use std::fmt;
+use std::process::ExitCode;
 
 #[derive(Debug)]
 pub struct Failure(String);
@@ -39,4 +40,17 @@ impl From<openssl::error::ErrorStack> for Failure {
     fn from(stack: openssl::error::ErrorStack) -> Failure {
         Failure(stack.to_string())
     }
+}
+
+/// A command line that is wrong: the program's own words for it, from `who` and with the place where `who`'s options
+/// are to be looked up. The help that was asked for is no error.
+pub fn refused(error: &clap::Error, who: &str, help: &str) -> ExitCode {
+    if !error.use_stderr() {
+        error.exit();
+    }
+    let why = sockstep::cli::explain(error);
+    let why = why.lines().next().unwrap_or_default();
+    eprintln!("{}", why.replacen("sockstep: ", &format!("{who}: "), 1));
+    eprintln!("힌트: {help}로 옵션을 확인하십시오.");
+    ExitCode::from(2)
 }
