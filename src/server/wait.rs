@@ -17,8 +17,8 @@ use crate::lesson;
 /// Asking for nothing still reports POLLERR and POLLHUP; POLLPRI is what nobody ever sends here.
 pub const LOSS_ONLY: PollFlags = PollFlags::POLLPRI;
 
-/// How long after its handshake a child gives back what that has left in its memory. Short: until then every wait sets a
-/// timer, which costs a busy child a tenth of its time.
+/// How long after its handshake a child gives back what that has left in its memory. Until then every wait sets a timer,
+/// afterwards only those that have a time limit.
 const SETTLED_AFTER: Duration = Duration::from_millis(100);
 
 /// What has happened on the client's connection and on the relay.

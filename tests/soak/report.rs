@@ -11,8 +11,7 @@ use crate::tally::{Count, Tally};
 use crate::watch::{Course, Growth, Sample};
 
 /// A parent may have grown by so much: names stay closed to others for two minutes, and its allocator keeps what it
-/// has had. In runs of ten minutes that was half of it at most; what leaks with every connection, be it 120 bytes, is
-/// more.
+/// has had. What leaks with every connection is more after some ten thousand of them: a longer run sees a smaller leak.
 const PARENT_KB: u64 = 1024;
 /// Each child, by so much: buffers grow to the longest line that they have seen, and not every child has seen one in
 /// the beginning.
